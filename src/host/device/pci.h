@@ -47,6 +47,8 @@ struct pci_device {
     /* Told of reset and of writes to device-made capabilities; either may be NULL. */
     void (*reset)(void *opaque);
     void (*config_write)(void *opaque, unsigned off, unsigned size, uint32_t value);
+    /* Called before the guest reads a device-made capability, to freshen config[]; may be NULL. */
+    void (*config_read)(void *opaque, unsigned off, unsigned size);
 
     uint8_t config[4096];
     struct pci_bus *bus;
