@@ -62,7 +62,8 @@ void pci_bus_reset(struct pci_bus *p);
 
 /* Next free slot; BARs are given addresses at once (there may be no firmware to do it). */
 enum status pci_add(struct pci_bus *p, struct pci_device *d, struct error *err) MUST_USE;
-/* Appends a capability of `len` bytes (id and next filled in) before pci_add; returns its offset. */
+/* Appends a capability of `len` bytes in all before pci_add (body[0] and body[1], its id and next,
+ * are filled in); returns its offset. Guest writes there go to config_write alone. */
 unsigned pci_capability(struct pci_device *d, uint8_t id, const void *body, unsigned len);
 
 /* Signals MSI-X vector `n` if the guest enabled MSI-X (honouring masks and the PBA); true then. */
