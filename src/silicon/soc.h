@@ -25,11 +25,11 @@ enum soc_clock {
 
 struct soc_config {
     const struct chip *chip;
-    uint64_t dram_bytes;    /* multiple of 2 MiB */
-    bool dram_eager;        /* true ciphertext in memory: slow, the specification */
-    unsigned cores;         /* 1 .. 64 */
+    uint64_t dram_bytes; /* multiple of 2 MiB */
+    bool dram_eager;     /* true ciphertext in memory: slow, the specification */
+    unsigned cores;      /* 1 .. 64 */
     enum soc_clock clock;
-    const char *platform;   /* path of the chip's identity on disk; NULL: a fresh chip, not kept */
+    const char *platform; /* path of the chip's identity on disk; NULL: a fresh chip, not kept */
 };
 
 enum status soc_new(const struct soc_config *cfg, struct soc **out, struct error *err) MUST_USE;
@@ -46,7 +46,8 @@ bool soc_write(struct soc *s, uint64_t spa, const void *from, size_t len) MUST_U
 uint32_t soc_asp_read(struct soc *s, uint32_t reg);
 void soc_asp_write(struct soc *s, uint32_t reg, uint32_t value);
 
-/* Time, in ns since power-on; never goes back. The TSC of every core runs at SOC_TSC_KHZ from it. */
+/* Time, in ns since power-on; never goes back. The TSC of every core runs at SOC_TSC_KHZ from it.
+ */
 #define SOC_TSC_KHZ 1000000u
 uint64_t soc_now(const struct soc *s);
 /* CLOCK_VIRTUAL alone: all cores idle until `ns`. No effect when that is past. */
