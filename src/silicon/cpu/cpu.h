@@ -229,6 +229,10 @@ struct cpu {
     struct tlb_entry tlb[TLB_ENTRIES];
     struct mmu_state *mmu; /* mmu.c */
     struct blocks *blocks; /* block.c */
+    struct jump *jumps;    /* block.h: JUMPS of them */
+    struct block *link_from; /* a direct branch without a link left for run(): from which block, */
+    unsigned link_which;     /* 0 fall through, 1 taken */
+    bool debug_pending;      /* a #DB trap is due after this instruction (data breakpoints) */
 };
 
 #define REG8(c, off) (((uint8_t *)(c)->r)[off])
@@ -336,8 +340,8 @@ void blocks_drop_lookups(struct cpu *c);               /* all translations were 
 
 /* ---- decode.c ---- */
 /* Decodes one instruction from `bytes` (`avail` of them, at most 15) under `decode` (DECODE_) and
- * `features`. Always fills `o` (off excepted): what may not run there gets a routine that raises
- * #UD, #NM or #GP. Returns its length, or 0 when more than `avail` bytes are needed. */
+ * c->features. o->off is set by the caller before; all else is filled: what may not run there gets
+ * a routine that raises #UD, #NM or #GP. Returns its length, or 0 when more than `avail` bytes are needed. */
 unsigned decode_insn(const struct cpu *c, const uint8_t *bytes, unsigned avail, uint8_t decode,
                      struct op *o);
 /* One line of text, AT&T-free (Intel order): "add rax, [rbx+8]". */
