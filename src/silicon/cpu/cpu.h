@@ -334,16 +334,25 @@ void blocks_free(struct cpu *c);
 struct block *block_find(struct cpu *c, uint64_t rip); /* decodes if need be; may fault */
 /* At most `max` instructions from rip; not chained, valid until the next call. */
 struct block *block_short(struct cpu *c, uint64_t rip, unsigned max);
+/* Makes the link that c->link_from lacks, to the block at rip in the same page. */
+void block_link(struct cpu *c, uint64_t rip);
+bool op_ends_block(const struct op *o); /* decode.c */
+bool blocks_overlap(struct cpu *c, uint64_t frame, unsigned off, unsigned len);
+bool blocks_on_frame(struct cpu *c, uint64_t frame);
 void blocks_drop_frame(struct cpu *c, uint64_t frame); /* code there was written */
 void blocks_drop_page(struct cpu *c, uint64_t la);     /* its translation was invalidated */
 void blocks_drop_lookups(struct cpu *c);               /* all translations were */
 
-/* ---- decode.c ---- */
+/* ---- decode.c, disasm.c ---- */
 /* Decodes one instruction from `bytes` (`avail` of them, at most 15) under `decode` (DECODE_) and
- * c->features. o->off is set by the caller before; all else is filled: what may not run there gets
- * a routine that raises #UD, #NM or #GP. Returns its length, or 0 when more than `avail` bytes are needed. */
+ * the core's features. The caller has set o->off (RIP-relative operands count from the block's
+ * start); everything else but o->left is filled: what may not run there gets a routine that raises
+ * #UD, #NM or #GP. Returns its length, or 0 when more than `avail` bytes are needed. */
 unsigned decode_insn(const struct cpu *c, const uint8_t *bytes, unsigned avail, uint8_t decode,
                      struct op *o);
+/* No instruction of a block may follow `o`: it is control flow, changes how code is decoded or
+ * run, or always faults. */
+bool op_ends_block(const struct op *o);
 /* One line of text, AT&T-free (Intel order): "add rax, [rbx+8]". */
 void disassemble(const struct op *o, uint64_t rip, char *text, size_t size);
 
@@ -378,6 +387,8 @@ void fpenv_leave(struct cpu *c);
 /* SEV keys: DRAM key for VMRUN with this ASID, or false: VMEXIT_INVALID. */
 bool soc_asid_key(struct soc *s, uint32_t asid, dram_key *key);
 void soc_wbinvd(struct soc *s, unsigned core);
+/* Code was decoded on `frame`: no core may write there past mmu_store any more. */
+void soc_code_frame(struct soc *s, uint64_t frame);
 /* The clock at which `c` stands now, its running slice included. */
 uint64_t soc_clock_now(const struct soc *s, const struct cpu *c, const struct op *o);
 /* A deterministic stream under CLOCK_VIRTUAL, the OS's generator else: RDRAND, RDSEED. */

@@ -48,7 +48,9 @@ enum opcode_map { M1, M0F, M0F38, M0F3A, V0F, V0F38, V0F3A, OPCODE_MAPS };
 #define MODRM          0x00008000u /* has a ModRM although no operand shows it */
 #define MATCH_DIGIT(m) ((m) >> 16 & 7)
 #define MATCH_RM(m)    ((m) >> 20 & 7)
-/* With none of NP, P66, PF3, PF2, those prefixes mean operand size and REP, and do not select. */
+/* With none of NP, P66, PF3, PF2, those prefixes mean operand size and REP, and do not select.
+ * Several are alternatives (MOVBE is NP | P66: 66 stays operand size). F3 and F2 win over 66, the
+ * last of them counts; 66 stays operand size unless it is the row's only prefix. */
 #define MATCH_PREFIXES (NP | P66 | PF3 | PF2)
 
 /* ---- operands: where x what. Sizes: b 1, w 2, d 4, q 8, dq 16, qq 32; v 2/4/8 by operand size,
@@ -225,7 +227,7 @@ struct row {
     uint16_t exit;
     uint32_t rules;
     uint16_t sets, undefined;
-    const exec_shapes *exec;
+    exec_fn *const *exec; /* an exec_shapes; sixteen, one per condition, in a row with CC */
 };
 
 enum form {
@@ -236,14 +238,17 @@ enum form {
 };
 static_assert(FORMS <= UINT16_MAX, "an op keeps its form in 16 bits");
 
-extern const struct row insn_rows[FORMS];
+/* The last row stands for what no other row decodes: its op raises #UD. */
+#define FORM_UNDEFINED FORMS
+extern const struct row insn_rows[FORMS + 1];
 
 /* One instruction, ready to run. Operand n of the row is in d, s, v, w (in this order) when it is
  * a register: its number, or for an 8-bit general register its byte offset into cpu.r (REG8).
  * A memory operand: base + (index << scale) + disp, then seg. */
 struct op {
     exec_fn *fn;
-    uint64_t imm; /* immediate, sign-extended as the row says; branches: target - next RIP */
+    uint64_t imm; /* immediate, sign-extended as the row says; branches: target - next RIP;
+                   * far pointers: selector << 32 | offset */
     int64_t disp;
     uint16_t form;
     uint16_t off; /* of this instruction's first byte from the block's first byte */
@@ -256,7 +261,7 @@ struct op {
     uint8_t cc;                      /* condition of a CC row */
     uint8_t asize;                   /* address size in bytes */
     uint8_t mem;                     /* which operand (0..3) is in memory, when OP_MEM */
-    uint8_t imm2;                    /* second immediate (ENTER); VSIB: index register size */
+    uint8_t imm2;                    /* second immediate (ENTER) */
 };
 static_assert(sizeof(struct op) == 48, "op is copied and walked by size");
 
