@@ -42,7 +42,7 @@ struct lapic {
     uint32_t icr_low, icr_high;
     uint32_t lvt[6];
     uint32_t timer_initial, timer_divide;
-    uint64_t timer_start; /* ns at which the present count began */
+    uint64_t timer_expiry; /* ns at which the present count reaches 0 */
     uint64_t tsc_deadline;
     int64_t tsc_offset;
     struct timer timer;
