@@ -1,0 +1,238 @@
+/* The package: cores, memory controllers, the secure processor, one crystal. */
+#include "silicon/soc.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "silicon/asp/asp.h"
+#include "silicon/cpu/block.h"
+#include "silicon/dram/dram.h"
+
+struct soc {
+    const struct chip *chip;
+    struct dram *dram;
+    struct asp *asp;
+    unsigned cores;
+    struct cpu *core[64];
+
+    enum soc_clock clock;
+    uint64_t power_on; /* CLOCK_HOST: CLOCK_MONOTONIC then, ns */
+    uint64_t elapsed;  /* CLOCK_VIRTUAL: ns up to when `running` began its slice */
+    struct cpu *running;
+    uint64_t run_start; /* cpu_retired(running) then */
+    uint64_t random[4]; /* xoshiro256** state under CLOCK_VIRTUAL */
+};
+
+/* ---- what the cores must hear from the memory controllers ---- */
+static void frame_changed(void *ctx, uint64_t frame, enum frame_mark why)
+{
+    struct soc *s = ctx;
+
+    for (unsigned i = 0; i < s->cores; i++) {
+        if (why & FRAME_CACHED)
+            mmu_flush_all(s->core[i]);
+        if (why & FRAME_CODE)
+            blocks_drop_frame(s->core[i], frame);
+    }
+}
+
+void soc_code_frame(struct soc *s, uint64_t frame)
+{
+    for (unsigned i = 0; i < s->cores; i++) {
+        struct cpu *c = s->core[i];
+
+        for (unsigned t = 0; t < TLB_ENTRIES; t++)
+            if (c->tlb[t].spa == frame << FRAME_SHIFT)
+                c->tlb[t].wtag = 0;
+    }
+}
+
+void blocks_written(struct cpu *c, uint64_t frame, unsigned off, unsigned len)
+{
+    struct soc *s = c->soc;
+    bool left = false;
+
+    for (unsigned i = 0; i < s->cores; i++) {
+        if (blocks_overlap(s->core[i], frame, off, len))
+            blocks_drop_frame(s->core[i], frame);
+        left |= blocks_on_frame(s->core[i], frame);
+    }
+    if (!left)
+        dram_unmark(s->dram, frame, FRAME_CODE);
+}
+
+/* ---- life ---- */
+static uint64_t monotonic(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static enum status build(struct soc *s, const struct soc_config *cfg, struct error *err)
+{
+    enum status why = dram_new(cfg->dram_bytes, cfg->dram_eager, &s->dram, err);
+
+    if (why != OK)
+        return why;
+    why = asp_new(cfg->chip, s->dram, cfg->platform, &s->asp, err);
+    if (why != OK)
+        return why;
+    for (unsigned i = 0; i < cfg->cores; i++) {
+        why = cpu_new(s, s->dram, cfg->chip, i, &s->core[i], err);
+        if (why != OK)
+            return why;
+        s->cores++;
+    }
+    dram_watch(s->dram, frame_changed, s);
+    return OK;
+}
+
+enum status soc_new(const struct soc_config *cfg, struct soc **out, struct error *err)
+{
+    struct soc *s = calloc(1, sizeof(*s));
+    enum status why;
+
+    if (!s)
+        return fail(err, ERR_NOMEM, "no memory for the machine");
+    s->chip = cfg->chip;
+    s->clock = cfg->clock;
+    s->power_on = monotonic();
+    for (unsigned i = 0; i < COUNT(s->random); i++)
+        s->random[i] = UINT64_C(0x9E3779B97F4A7C15) * (i + 1);
+    why = cfg->cores < 1 || cfg->cores > COUNT(s->core)
+              ? fail(err, ERR_LIMIT, "a machine has 1 to %zu cores, not %u", COUNT(s->core),
+                     cfg->cores)
+              : build(s, cfg, err);
+    if (why != OK) {
+        soc_free(s);
+        return why;
+    }
+    *out = s;
+    return OK;
+}
+
+void soc_free(struct soc *s)
+{
+    if (!s)
+        return;
+    for (unsigned i = 0; i < s->cores; i++)
+        cpu_free(s->core[i]);
+    asp_free(s->asp);
+    dram_free(s->dram);
+    free(s);
+}
+
+const struct chip *soc_chip(const struct soc *s)
+{
+    return s->chip;
+}
+
+uint64_t soc_dram_size(const struct soc *s)
+{
+    return dram_size(s->dram);
+}
+
+struct cpu *soc_core(struct soc *s, unsigned n)
+{
+    return n < s->cores ? s->core[n] : NULL;
+}
+
+/* ---- the host's side of memory and of the secure processor ---- */
+bool soc_read(struct soc *s, uint64_t spa, void *to, size_t len)
+{
+    return dram_read(s->dram, spa, DRAM_PLAIN, to, len);
+}
+
+bool soc_write(struct soc *s, uint64_t spa, const void *from, size_t len)
+{
+    return dram_write(s->dram, spa, DRAM_PLAIN, from, len);
+}
+
+uint32_t soc_asp_read(struct soc *s, uint32_t reg)
+{
+    return asp_read_reg(s->asp, reg);
+}
+
+void soc_asp_write(struct soc *s, uint32_t reg, uint32_t value)
+{
+    asp_write_reg(s->asp, reg, value);
+}
+
+bool soc_asid_key(struct soc *s, uint32_t asid, dram_key *key)
+{
+    return asp_vmrun_asid(s->asp, asid, key);
+}
+
+void soc_wbinvd(struct soc *s, unsigned core)
+{
+    asp_note_wbinvd(s->asp, core);
+}
+
+/* ---- time ---- */
+uint64_t soc_clock_now(const struct soc *s, const struct cpu *c, const struct op *o)
+{
+    if (s->clock == CLOCK_HOST)
+        return monotonic() - s->power_on;
+    if (s->running)
+        return s->elapsed + cpu_retired_at(s->running, s->running == c ? o : NULL) - s->run_start;
+    return s->elapsed;
+}
+
+uint64_t soc_now(const struct soc *s)
+{
+    return soc_clock_now(s, NULL, NULL);
+}
+
+void soc_running(struct soc *s, struct cpu *c)
+{
+    if (s->running)
+        s->elapsed += cpu_retired(s->running) - s->run_start;
+    s->running = c;
+    if (c)
+        s->run_start = cpu_retired(c);
+}
+
+void soc_idle_until(struct soc *s, uint64_t ns)
+{
+    if (s->clock == CLOCK_VIRTUAL && ns > s->elapsed)
+        s->elapsed = ns;
+}
+
+uint64_t cpu_tsc(const struct cpu *c, const struct op *o)
+{
+    uint64_t host = soc_clock_now(c->soc, c, o) * (SOC_TSC_KHZ / 1000) / 1000 + c->tsc_offset;
+
+    return c->guest ? host + c->vmcb.tsc_offset : host;
+}
+
+/* ---- randomness ---- */
+static uint64_t rotl(uint64_t x, unsigned k)
+{
+    return x << k | x >> (64 - k);
+}
+
+/* xoshiro256**: repeatable, which is what CLOCK_VIRTUAL promises; secret it is not. */
+static uint64_t repeatable_random(uint64_t s[4])
+{
+    uint64_t result = rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
+
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = rotl(s[3], 45);
+    return result;
+}
+
+uint64_t soc_random(struct soc *s)
+{
+    uint64_t v;
+
+    if (s->clock == CLOCK_VIRTUAL || getrandom(&v, sizeof(v), 0) != sizeof(v))
+        return repeatable_random(s->random);
+    return v;
+}

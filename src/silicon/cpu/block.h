@@ -18,15 +18,15 @@
 #define BLOCK_MAX 64
 
 struct block {
-    uint16_t n;          /* instructions; ops[n] is the terminator */
-    uint16_t first;      /* offset of the first byte in its frame */
-    uint16_t bytes;      /* length; may reach into the next page (then not found by frame) */
+    uint16_t n;     /* instructions; ops[n] is the terminator */
+    uint16_t first; /* offset of the first byte in its frame */
+    uint16_t bytes; /* length; may reach into the next page (then not found by frame) */
     uint8_t decode;
     dram_key key;
     uint64_t frame;
-    struct block *link[2];       /* fall through, taken; NULL: ask run() */
-    struct block *next_at;       /* of those in the same bucket of the frame */
-    struct block *next_other;    /* for a page-crossing block: next in its second frame */
+    struct block *link[2];    /* fall through, taken; NULL: ask run() */
+    struct block *next_at;    /* of those in the same bucket of the frame */
+    struct block *next_other; /* for a page-crossing block: next in its second frame */
     struct op ops[];
 };
 
@@ -118,6 +118,12 @@ static inline struct block *block_of_last(const struct op *last)
         (c)->rip = op_rip((c), (o));                                                               \
         LEAVE(c);                                                                                  \
     } while (0)
+
+/* Where an instruction at `rip` lies. */
+static inline uint64_t code_linear(const struct cpu *c, uint64_t rip)
+{
+    return long64(c) ? rip : (uint32_t)(c->seg[CS].base + rip);
+}
 
 /* [off, off+len) of `frame` was written by core `c`: blocks of every core that overlap die. */
 void blocks_written(struct cpu *c, uint64_t frame, unsigned off, unsigned len);

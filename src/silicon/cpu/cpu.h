@@ -222,14 +222,18 @@ struct cpu {
     int64_t slice;       /* budget at the last entry, to know what was retired */
     uint64_t retired;    /* up to the last time run() counted */
     uint64_t timer_at;   /* `retired` at which the core's timer fires; UINT64_MAX: never */
+    int fault_vector;    /* what cpu_fault leaves for run(); the address for #PF */
+    uint32_t fault_error;
+    uint64_t fault_address;
+    bool stepping; /* one instruction at a time: traps are looked at after it */
     bool intr_pin;
     int inject;           /* vector being delivered, -1: none (for #DF and EXITINTINFO) */
     uint64_t exitintinfo; /* event whose delivery is in progress, EVENT_VALID set */
 
     struct tlb_entry tlb[TLB_ENTRIES];
-    struct mmu_state *mmu; /* mmu.c */
-    struct blocks *blocks; /* block.c */
-    struct jump *jumps;    /* block.h: JUMPS of them */
+    struct mmu_state *mmu;   /* mmu.c */
+    struct blocks *blocks;   /* block.c */
+    struct jump *jumps;      /* block.h: JUMPS of them */
     struct block *link_from; /* a direct branch without a link left for run(): from which block, */
     unsigned link_which;     /* 0 fall through, 1 taken */
     bool debug_pending;      /* a #DB trap is due after this instruction (data breakpoints) */
@@ -315,6 +319,9 @@ struct code_page {
     dram_key key;
 };
 struct code_page mmu_fetch(struct cpu *c, uint64_t la);
+/* VMRUN: another ASID, nested root or CR3 than the TLB last saw may be loaded now. Does not flush.
+ */
+void mmu_world(struct cpu *c, uint64_t cr3);
 /* Flushes, as architecture names them. */
 void mmu_set_cr3(struct cpu *c, uint64_t cr3); /* honours PCID and bit 63 */
 void mmu_invlpg(struct cpu *c, uint64_t la);
@@ -360,6 +367,11 @@ void disassemble(const struct op *o, uint64_t rip, char *text, size_t size);
 void event_deliver(struct cpu *c, unsigned vec, bool has_error, uint32_t error, bool software,
                    bool external);
 bool event_has_error(unsigned vec);
+/* An exception that arose: the rules for #DF and shutdown (c->inject), then the intercepts, then
+ * delivery. #PF takes its address from c->fault_address. */
+void event_raise(struct cpu *c, unsigned vec, bool has_error, uint32_t error);
+/* DR6 bits of enabled breakpoints that match an access; see APM2 13.1. */
+unsigned debug_match(const struct cpu *c, uint64_t la, unsigned len, enum access acc);
 
 /* ---- seg.c ---- */
 void seg_load(struct cpu *c, const struct op *o, unsigned seg,
@@ -372,6 +384,8 @@ bool msr_write(struct cpu *c, const struct op *o, uint32_t msr, uint64_t value) 
 void features_init(struct cpu *c, const struct chip *chip);
 
 /* ---- svm.c ---- */
+/* What VMRUN was asked to inject (EVENTINJ), if anything. */
+void event_inject(struct cpu *c);
 enum status cpu_new(struct soc *s, struct dram *d, const struct chip *chip, unsigned id,
                     struct cpu **out, struct error *err) MUST_USE;
 void cpu_free(struct cpu *c);
@@ -387,6 +401,8 @@ void fpenv_leave(struct cpu *c);
 /* SEV keys: DRAM key for VMRUN with this ASID, or false: VMEXIT_INVALID. */
 bool soc_asid_key(struct soc *s, uint32_t asid, dram_key *key);
 void soc_wbinvd(struct soc *s, unsigned core);
+/* Which core runs a guest now (NULL: none): its retired instructions move the virtual clock. */
+void soc_running(struct soc *s, struct cpu *c);
 /* Code was decoded on `frame`: no core may write there past mmu_store any more. */
 void soc_code_frame(struct soc *s, uint64_t frame);
 /* The clock at which `c` stands now, its running slice included. */

@@ -356,6 +356,12 @@ void dram_mark(struct dram *d, uint64_t frame, enum frame_mark mark)
         d->marks[frame] |= (uint8_t)mark;
 }
 
+void dram_unmark(struct dram *d, uint64_t frame, enum frame_mark mark)
+{
+    if (frame < d->frames)
+        d->marks[frame] &= (uint8_t)~mark;
+}
+
 bool dram_marked(const struct dram *d, uint64_t frame, enum frame_mark mark)
 {
     return frame < d->frames && d->marks[frame] & mark;

@@ -63,6 +63,7 @@ bool dram_write(struct dram *d, uint64_t spa, dram_key key, const void *from, si
 /* One watcher; marks are per frame and are cleared as the watcher hears of them. */
 void dram_watch(struct dram *d, dram_watch_fn *fn, void *ctx);
 void dram_mark(struct dram *d, uint64_t frame, enum frame_mark mark);
+void dram_unmark(struct dram *d, uint64_t frame, enum frame_mark mark);
 bool dram_marked(const struct dram *d, uint64_t frame, enum frame_mark mark);
 
 #endif

@@ -1,0 +1,220 @@
+/* The run loop: find a block, run it, look at what waits between instructions.
+ *
+ * Counting. `budget` is what may still retire before run() must look; a block takes its n from it
+ * at entry, and whoever leaves early gives back what did not retire. So a timer fires after exactly
+ * the instruction it was set for, whatever the blocks: the last stretch runs in a short block.
+ */
+#include "silicon/cpu/block.h"
+
+#define SLICE 100000
+
+/* What run() finds after an unwind. */
+enum unwound { RAN, FAULTED, EXITED };
+
+static void count_retired(struct cpu *c)
+{
+    c->retired += (uint64_t)(c->slice - c->budget);
+    c->slice = c->budget;
+}
+
+uint64_t cpu_retired_at(const struct cpu *c, const struct op *o)
+{
+    return c->retired + (uint64_t)(c->slice - c->budget) - (o ? o->left + 1u : 0);
+}
+
+uint64_t cpu_retired(const struct cpu *c)
+{
+    return cpu_retired_at(c, NULL);
+}
+
+/* RIP and the count become those before `o`. */
+static void settle(struct cpu *c, const struct op *o)
+{
+    c->at = o;
+    if (o) {
+        c->budget += o->left + 1;
+        c->rip = op_rip(c, o);
+    }
+    count_retired(c);
+}
+
+_Noreturn void cpu_fault(struct cpu *c, const struct op *o, int vec, uint32_t error)
+{
+    settle(c, o);
+    c->fault_vector = vec;
+    c->fault_error = error;
+    longjmp(*c->unwind, FAULTED);
+}
+
+_Noreturn void cpu_page_fault(struct cpu *c, const struct op *o, uint64_t la, uint32_t error)
+{
+    c->fault_address = la;
+    cpu_fault(c, o, EXC_PF, error);
+}
+
+_Noreturn void cpu_exit(struct cpu *c, const struct op *o, uint64_t code, uint64_t info1,
+                        uint64_t info2)
+{
+    settle(c, o);
+    c->vmcb.exitcode = code;
+    c->vmcb.exitinfo1 = info1;
+    c->vmcb.exitinfo2 = info2;
+    c->vmcb.nrip = o ? c->rip + o->len : 0;
+    longjmp(*c->unwind, EXITED);
+}
+
+void cpu_intercept(struct cpu *c, const struct op *o)
+{
+    unsigned code = insn_rows[o->form].exit;
+    uint32_t on;
+
+    if (!c->guest || code < 0x60)
+        return;
+    on = code < 0x80 ? c->vmcb.intercept3 : code < 0x90 ? c->vmcb.intercept4 : 0;
+    if (on & INTERCEPT_BIT(code))
+        cpu_exit(c, o, code, 0, 0);
+}
+
+/* ---- between instructions ---- */
+static bool interrupts_open(const struct cpu *c)
+{
+    return c->rflags & RFLAGS_IF && !c->shadow;
+}
+
+/* A virtual interrupt waits (APM2 15.21.4). */
+static bool virtual_interrupt(const struct cpu *c)
+{
+    uint64_t v = c->vmcb.vintr;
+
+    return v & V_IRQ && (v & V_IGN_TPR || (v >> 16 & 0xF) > (c->cr8 & 0xF));
+}
+
+/* Physical interrupts are the host's while a guest runs: RFLAGS.IF of the guest does not count with
+ * V_INTR_MASKING, and a host that does not intercept them has nobody to take them. */
+static void look_at_interrupts(struct cpu *c)
+{
+    if (c->retired >= c->timer_at) {
+        c->timer_at = UINT64_MAX;
+        c->intr_pin = true;
+    }
+    if (c->intr_pin && c->vmcb.intercept3 & INTERCEPT_BIT(VMEXIT_INTR)) {
+        c->intr_pin = false;
+        cpu_exit(c, NULL, VMEXIT_INTR, 0, 0);
+    }
+    if (c->vmcb.vintr & V_IRQ && virtual_interrupt(c) && interrupts_open(c)) {
+        if (c->vmcb.intercept3 & INTERCEPT_BIT(VMEXIT_VINTR))
+            cpu_exit(c, NULL, VMEXIT_VINTR, 0, 0);
+        c->vmcb.vintr &= ~V_IRQ;
+        event_deliver(c, (uint8_t)(c->vmcb.vintr >> 32), false, 0, false, true);
+    }
+}
+
+/* Something must be checked after every instruction. */
+static bool careful(const struct cpu *c)
+{
+    return c->rflags & (RFLAGS_TF | RFLAGS_RF) || c->shadow || c->debug_pending ||
+           UNLIKELY(c->dr[7] & 0xFF);
+}
+
+static void run_ops(struct cpu *c, const struct op *o)
+{
+#ifdef THREADED
+    o->fn(c, o);
+#else
+    c->next = o;
+    while (c->next)
+        c->next->fn(c, c->next);
+#endif
+}
+
+static void start(struct cpu *c, struct block *b)
+{
+    c->budget -= b->n;
+    c->r[REG_BLOCK] = c->rip;
+    run_ops(c, b->ops);
+}
+
+/* One instruction, with traps before and after it (APM2 13.1). */
+static void run_careful(struct cpu *c)
+{
+    bool step = c->rflags & RFLAGS_TF, was_shadow = c->shadow;
+    uint64_t before = c->rip;
+    struct block *b;
+
+    if (!(c->rflags & RFLAGS_RF) && c->dr[7] & 0xFF) {
+        unsigned hit = debug_match(c, code_linear(c, c->rip), 1, ACCESS_FETCH);
+
+        if (hit) {
+            c->dr[6] |= hit;
+            cpu_fault(c, NULL, EXC_DB, 0);
+        }
+    }
+    b = block_short(c, c->rip, 1);
+    c->stepping = true;
+    start(c, b);
+    c->stepping = false;
+    count_retired(c);
+    /* A repeated string instruction that has not ended keeps RF; the others clear it. */
+    if (c->rip != before)
+        c->rflags &= ~RFLAGS_RF;
+    if (was_shadow)
+        c->shadow = false;
+    if (step)
+        c->dr[6] |= BIT(14);
+    if (step || c->debug_pending) {
+        c->debug_pending = false;
+        cpu_fault(c, NULL, EXC_DB, 0);
+    }
+}
+
+static void run_free(struct cpu *c)
+{
+    struct block *b;
+
+    if (UNLIKELY(c->link_from != NULL))
+        block_link(c, c->rip);
+    b = block_find(c, c->rip);
+    if (UNLIKELY(b->n > c->budget))
+        b = block_short(c, c->rip, (unsigned)c->budget);
+    start(c, b);
+}
+
+static void step(struct cpu *c)
+{
+    count_retired(c);
+    look_at_interrupts(c);
+    c->budget = c->slice = (int64_t)MIN((uint64_t)SLICE, c->timer_at - c->retired);
+    if (UNLIKELY(careful(c)))
+        run_careful(c);
+    else
+        run_free(c);
+}
+
+void run(struct cpu *c)
+{
+    jmp_buf here;
+    jmp_buf *volatile outer = c->unwind;
+
+    c->unwind = &here;
+    c->link_from = NULL;
+    fpenv_enter(c);
+    switch (setjmp(here)) {
+    case FAULTED:
+        c->link_from = NULL;
+        c->stepping = false;
+        c->shadow = false;
+        event_raise(c, (unsigned)c->fault_vector, event_has_error((unsigned)c->fault_vector),
+                    c->fault_error);
+        break;
+    case EXITED:
+        goto out;
+    default:
+        event_inject(c);
+        break;
+    }
+    for (;;)
+        step(c);
+out:
+    fpenv_leave(c);
+    c->unwind = outer;
+}
