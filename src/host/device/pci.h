@@ -51,12 +51,14 @@ struct pci_device {
     void (*config_read)(void *opaque, unsigned off, unsigned size);
 
     uint8_t config[4096];
+    unsigned cap_last, cap_end; /* pci_capability's: the newest one, and the end of all; 0: none */
     struct pci_bus *bus;
     unsigned slot;
     struct pci_state *state; /* pci.c's own */
 };
 
 struct pci_bus *pci_bus_new(struct board *b, struct bus *bus, struct error *err);
+/* Devices are their owners' to free, before or after. */
 void pci_bus_free(struct pci_bus *p);
 void pci_bus_reset(struct pci_bus *p);
 
