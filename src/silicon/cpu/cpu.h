@@ -229,6 +229,7 @@ struct cpu {
     bool intr_pin;
     int inject;           /* vector being delivered, -1: none (for #DF and EXITINTINFO) */
     uint64_t exitintinfo; /* event whose delivery is in progress, EVENT_VALID set */
+    bool ext;             /* that event is no INT n: EXT in error codes of faults it meets */
 
     struct tlb_entry tlb[TLB_ENTRIES];
     struct mmu_state *mmu;   /* mmu.c */
@@ -331,6 +332,8 @@ void mmu_flush_asid(struct cpu *c, bool globals); /* the current ASID's entries 
 /* Guest-physical access for the walker and PDPTEs: private (fetch/table) rules. */
 /* Called by run.c when ctx inputs changed: sets c->ctx. */
 void mmu_context(struct cpu *c);
+/* Host pointers into `frame` are dead (the watcher's FRAME_CACHED); translations stay. */
+void mmu_drop_frame(struct cpu *c, uint64_t frame);
 /* Linear address of an operand outside 64-bit flat mode: segment, limit, rights, wraparound. */
 uint64_t seg_linear(struct cpu *c, const struct op *o, unsigned seg, uint64_t off, unsigned size,
                     enum access acc);
@@ -367,11 +370,14 @@ void disassemble(const struct op *o, uint64_t rip, char *text, size_t size);
 void event_deliver(struct cpu *c, unsigned vec, bool has_error, uint32_t error, bool software,
                    bool external);
 bool event_has_error(unsigned vec);
+/* INT n, INT3 (vec 3), INTO, INT1 at `o`; faults are reported at it, the return RIP is after it. */
+void event_int(struct cpu *c, const struct op *o, unsigned vec);
 /* An exception that arose: the rules for #DF and shutdown (c->inject), then the intercepts, then
  * delivery. #PF takes its address from c->fault_address. */
 void event_raise(struct cpu *c, unsigned vec, bool has_error, uint32_t error);
 /* DR6 bits of enabled breakpoints that match an access; see APM2 13.1. */
 unsigned debug_match(const struct cpu *c, uint64_t la, unsigned len, enum access acc);
+unsigned debug_match_io(const struct cpu *c, uint16_t port, unsigned len);
 
 /* ---- seg.c ---- */
 void seg_load(struct cpu *c, const struct op *o, unsigned seg,
