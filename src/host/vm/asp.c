@@ -1,0 +1,210 @@
+/* The secure processor's driver: a command buffer in DRAM, its address in two mailbox registers,
+ * the command in a third, and a status that says why not (SEV API 4). */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "host/vm/internal.h"
+
+static const struct {
+    enum sev_command id;
+    const char *name;
+} commands[] = {
+#define X(name, id) {SEV_CMD_##name, #name},
+    SEV_COMMANDS(X)
+#undef X
+};
+
+static const struct {
+    enum sev_status id;
+    const char *name;
+} statuses[] = {
+#define X(name, id) {SEV_##name, #name},
+    SEV_STATUSES(X)
+#undef X
+};
+
+/* What the person in front of the machine can do about it. */
+static const struct {
+    enum sev_command cmd;
+    enum sev_status status;
+    const char *hint;
+} hints[] = {
+    {SEV_CMD_LAUNCH_START, SEV_BAD_MEASUREMENT,
+     "the session file does not belong to this platform's PDH, to --dh-cert-file or to --policy"},
+    {SEV_CMD_LAUNCH_START, SEV_INVALID_CERTIFICATE, "--dh-cert-file is not a PDH certificate"},
+    {SEV_CMD_LAUNCH_START, SEV_POLICY_FAILURE,
+     "--policy asks for a newer API than the platform has, or has reserved bits set"},
+    {SEV_CMD_LAUNCH_START, SEV_UNSUPPORTED, "--policy asks for SEV-ES, but the guest is plain SEV"},
+    {SEV_CMD_LAUNCH_START, SEV_RESOURCE_LIMIT, "it has no room for another guest"},
+    {SEV_CMD_LAUNCH_SECRET, SEV_BAD_MEASUREMENT,
+     "the packet was not sealed for this launch, or it was changed on its way"},
+};
+
+static const char *command_name(enum sev_command cmd)
+{
+    for (size_t i = 0; i < COUNT(commands); i++)
+        if (commands[i].id == cmd)
+            return commands[i].name;
+    return "unknown command";
+}
+
+static const char *status_name(enum sev_status status)
+{
+    for (size_t i = 0; i < COUNT(statuses); i++)
+        if (statuses[i].id == status)
+            return statuses[i].name;
+    return "unknown status";
+}
+
+static const char *hint_for(enum sev_command cmd, enum sev_status status)
+{
+    for (size_t i = 0; i < COUNT(hints); i++)
+        if (hints[i].cmd == cmd && hints[i].status == status)
+            return hints[i].hint;
+    return NULL;
+}
+
+static enum status refused(enum sev_command cmd, enum sev_status status, struct error *err)
+{
+    const char *hint = hint_for(cmd, status);
+
+    return fail(err, ERR_STATE, "the secure processor refuses %s with %s (0x%02x)%s%s",
+                command_name(cmd), status_name(status), status, hint ? ": " : "", hint ? hint : "");
+}
+
+enum status asp_command(struct host *h, enum sev_command cmd, void *buffer, size_t len,
+                        struct error *err)
+{
+    struct asp_driver *asp = &h->asp;
+    uint32_t response;
+
+    if (len > PAGE || (len && !soc_write(h->soc, asp->command, buffer, len)))
+        return fail(err, ERR_STATE, "%s: its command buffer cannot be written", command_name(cmd));
+    soc_asp_write(h->soc, ASP_CMDBUF_LO, (uint32_t)asp->command);
+    soc_asp_write(h->soc, ASP_CMDBUF_HI, (uint32_t)(asp->command >> 32));
+    soc_asp_write(h->soc, ASP_CMDRESP, (uint32_t)cmd << 16);
+    response = soc_asp_read(h->soc, ASP_CMDRESP);
+    if (!(response & ASP_RESP_READY))
+        return fail(err, ERR_STATE, "%s: the secure processor does not answer", command_name(cmd));
+    if (len && !soc_read(h->soc, asp->command, buffer, len))
+        return fail(err, ERR_STATE, "%s: its command buffer cannot be read", command_name(cmd));
+    asp->last = (enum sev_status)(response & 0xFFFF);
+    if (tracing(TRACE_SEV))
+        trace(TRACE_SEV, "%s: %s", command_name(cmd), status_name(asp->last));
+    return asp->last == SEV_SUCCESS ? OK : refused(cmd, asp->last, err);
+}
+
+/* ASIDs that a guest has left can be had again once no cache holds anything of theirs. */
+enum status asp_flush(struct host *h, struct error *err)
+{
+    for (unsigned i = 0; i < h->cores; i++)
+        cpu_wbinvd(soc_core(h->soc, i));
+    return asp_command(h, SEV_CMD_DF_FLUSH, NULL, 0, err);
+}
+
+struct cmd_init {
+    uint16_t flags;
+    uint8_t reserved[6];
+    uint64_t tmr_paddr;
+    uint32_t tmr_len;
+} __attribute__((packed));
+static_assert(sizeof(struct cmd_init) == 0x14, "SEV API 5.1");
+
+enum status asp_start(struct host *h, struct error *err)
+{
+    struct cmd_init init = {0};
+
+    if (h->asp.initialised)
+        return OK;
+    if (asp_command(h, SEV_CMD_INIT, &init, sizeof(init), err) != OK)
+        return err ? err->code : ERR_STATE;
+    h->asp.initialised = true;
+    return asp_flush(h, err);
+}
+
+void asp_stop(struct host *h)
+{
+    if (h->asp.initialised && asp_command(h, SEV_CMD_SHUTDOWN, NULL, 0, NULL) == OK)
+        h->asp.initialised = false;
+}
+
+/* ---- what the platform says of itself ------------------------------------------------------- */
+
+struct cmd_pdh_export {
+    uint64_t pdh;
+    uint32_t pdh_len, reserved;
+    uint64_t chain;
+    uint32_t chain_len;
+} __attribute__((packed));
+
+struct cmd_get_id {
+    uint64_t address;
+    uint32_t len;
+} __attribute__((packed));
+
+static uint8_t *fetch(struct host *h, uint64_t spa, size_t len)
+{
+    uint8_t *p = malloc(len ? len : 1);
+
+    if (p && !soc_read(h->soc, spa, p, len)) {
+        free(p);
+        return NULL;
+    }
+    return p;
+}
+
+/* Half of the data buffer for each of the two certificates: far more than they need. */
+static enum status export_pdh(struct host *h, struct sev_platform *out, struct error *err)
+{
+    const uint32_t half = ASP_DATA_BYTES / 2;
+    struct cmd_pdh_export cmd = {
+        .pdh = h->asp.data, .pdh_len = half, .chain = h->asp.data + half, .chain_len = half};
+
+    if (asp_command(h, SEV_CMD_PDH_CERT_EXPORT, &cmd, sizeof(cmd), err) != OK)
+        return err->code;
+    out->pdh_len = MIN(cmd.pdh_len, half);
+    out->chain_len = MIN(cmd.chain_len, half);
+    out->pdh = fetch(h, cmd.pdh, out->pdh_len);
+    out->chain = fetch(h, cmd.chain, out->chain_len);
+    return out->pdh && out->chain ? OK : fail(err, ERR_NOMEM, "no memory for certificates");
+}
+
+static enum status get_id(struct host *h, struct sev_platform *out, struct error *err)
+{
+    struct cmd_get_id cmd = {.address = h->asp.data, .len = PAGE};
+
+    if (asp_command(h, SEV_CMD_GET_ID, &cmd, sizeof(cmd), err) != OK)
+        return err->code;
+    out->id_len = MIN(cmd.len, PAGE);
+    out->id = fetch(h, cmd.address, out->id_len);
+    return out->id ? OK : fail(err, ERR_NOMEM, "no memory for the chip's id");
+}
+
+enum status host_sev_platform(struct host *h, struct sev_platform *out, struct error *err)
+{
+    struct error local;
+    enum status s;
+
+    err = err ? err : &local;
+    *out = (struct sev_platform){0};
+    s = asp_start(h, err);
+    if (s == OK)
+        s = export_pdh(h, out, err);
+    if (s == OK)
+        s = get_id(h, out, err);
+    if (s != OK)
+        sev_platform_free(out);
+    return s;
+}
+
+void sev_platform_free(struct sev_platform *p)
+{
+    free(p->pdh);
+    free(p->chain);
+    free(p->id);
+    *p = (struct sev_platform){0};
+}

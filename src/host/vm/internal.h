@@ -1,0 +1,174 @@
+/* Inside the hypervisor: what its files share. */
+#ifndef LUCCA_HOST_VM_INTERNAL_H
+#define LUCCA_HOST_VM_INTERNAL_H
+
+#include "host/boot/loader.h"
+#include "host/device/pc.h"
+#include "host/vm/vm.h"
+#include "silicon/asp_abi.h"
+
+#define PAGE       UINT64_C(4096)
+#define LARGE_PAGE UINT64_C(0x200000)
+#define HIGH_RAM   UINT64_C(0x100000000)
+
+/* ---- host ---------------------------------------------------------------------------------- */
+
+struct asp_driver {
+    uint64_t command; /* SPA of the page for command buffers */
+    uint64_t data;    /* SPA of what they point at: certificates, sessions, secrets */
+    bool initialised;
+    bool asid_used[2048]; /* ASIDs in use by SEV guests */
+    enum sev_status last; /* of the command that ran last */
+};
+#define ASP_DATA_BYTES (16 * PAGE)
+
+struct host {
+    struct soc *soc;
+    const struct chip *chip;
+    enum soc_clock clock;
+    unsigned cores, cores_used;
+    uint64_t *frame_map; /* a bit for each frame of DRAM that is in use */
+    uint64_t *dirty_map; /* a bit for each frame that was ever in use: to be zeroed again */
+    uint64_t frames;
+    struct asp_driver asp;
+    bool plain_asid_used[64]; /* of guests without a key, above those that can hold one */
+    struct vm *vms;
+    bool stop;
+    uint64_t next_poll; /* host ns */
+};
+
+/* Zeroed, aligned DRAM: `count` frames at a multiple of `align` frames. 0 when there is none. */
+uint64_t host_alloc(struct host *h, uint64_t count, uint64_t align);
+void host_release(struct host *h, uint64_t spa, uint64_t count);
+uint64_t host_free_frames(const struct host *h);
+bool host_zero(struct host *h, uint64_t spa, uint64_t len);
+
+/* ---- the secure processor's driver (asp.c) -------------------------------------------------- */
+
+/* Runs one command over `len` bytes of command buffer, copied in and out. */
+enum status asp_command(struct host *h, enum sev_command cmd, void *buffer, size_t len,
+                        struct error *err) MUST_USE;
+/* INIT, WBINVD and DF_FLUSH, once. */
+enum status asp_start(struct host *h, struct error *err) MUST_USE;
+enum status asp_flush(struct host *h, struct error *err) MUST_USE;
+void asp_stop(struct host *h);
+
+/* ---- VM ------------------------------------------------------------------------------------ */
+
+struct sev_guest {
+    bool launched;
+    uint32_t handle, asid;
+    bool active;
+    uint8_t measurement[SEV_MEASUREMENT_BYTES];
+    bool measured;
+};
+
+struct vcpu {
+    struct vm *vm;
+    unsigned index;
+    struct cpu *core;
+    struct lapic *lapic;
+    uint64_t vmcb_spa;
+    struct vmcb vmcb; /* as it is in DRAM after #VMEXIT; written back before VMRUN */
+    bool halted, waits_sipi;
+    bool nmi_masked;
+    bool yield; /* gave up the rest of its slice */
+    bool flush; /* the next VMRUN flushes its TLB */
+    uint64_t mtrr_var[16], mtrr_fixed[11], mtrr_def_type;
+    uint64_t misc_msr[16]; /* values of MSRs that only remember (msr.c) */
+};
+
+struct vm {
+    struct host *host;
+    struct vm_config cfg;
+    struct vm *next;
+    enum vm_state state;
+    bool reset_wanted, quit_wanted;
+    struct board_fate fate;
+
+    uint64_t *chunk; /* SPA of each 2 MiB of guest RAM, low then high */
+    uint64_t chunks;
+    uint64_t ram_low, ram_high;
+    uint64_t npt;      /* SPA of the root of the nested page tables */
+    uint64_t npt_base; /* of the frames they are in */
+    uint64_t npt_frames, npt_used;
+    uint64_t msrpm, iopm;
+    uint32_t asid;
+    struct sev_guest sev;
+
+    struct board *board;
+    struct pc *pc;
+    struct disks *disks;
+    struct virtio *net, *entropy;
+    uint64_t entropy_state;
+    struct vcpu *vcpu;
+    struct vm_listener *listeners;
+};
+
+void vm_notify(struct vm *vm, enum vm_event event);
+void vm_finish(struct vm *vm);
+enum status vm_relaunch(struct vm *vm, struct error *err) MUST_USE;
+/* Ends the guest with FATE_CRASH. */
+void vm_crash(struct vm *vm, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- guest memory (memory.c) ---------------------------------------------------------------- */
+
+/* Frames that nested page tables for this much RAM take. */
+uint64_t npt_frames_for(uint64_t ram_low, uint64_t ram_high);
+void ram_split(uint64_t bytes, uint64_t *ram_low, uint64_t *ram_high);
+enum status memory_new(struct vm *vm, struct error *err) MUST_USE;
+enum status memory_clear(struct vm *vm, struct error *err) MUST_USE;
+void memory_free(struct vm *vm);
+bool ram_to_spa(const struct vm *vm, uint64_t gpa, uint64_t *spa);
+
+/* ---- SEV launch (sev.c) ---------------------------------------------------------------------- */
+
+enum status sev_check(const struct host *h, const struct vm_config *cfg,
+                      struct error *err) MUST_USE;
+enum status sev_asid_alloc(struct vm *vm, struct error *err) MUST_USE;
+void sev_asid_free(struct vm *vm);
+enum status sev_launch(struct vm *vm, const struct boot_plan *plan, struct error *err) MUST_USE;
+enum status sev_finish(struct vm *vm, struct error *err) MUST_USE;
+void sev_teardown(struct vm *vm);
+
+/* ---- vCPU (vcpu.c) --------------------------------------------------------------------------- */
+
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
+
+enum status vcpu_new(struct vcpu *v, struct error *err) MUST_USE;
+void vcpu_free(struct vcpu *v);
+/* INIT state (APM2 14.1.3), from power-on or by INIT. */
+void vcpu_init_state(struct vcpu *v, bool power_on);
+void vcpu_boot_state(struct vcpu *v, const struct boot_start *start);
+/* Runs once: to the next #VMEXIT, at most `insns` instructions, and handles it. */
+void vcpu_run(struct vcpu *v, uint64_t insns);
+bool vcpu_runnable(struct vcpu *v);
+/* Can anything but a reset ever wake it? */
+bool vcpu_hopeless(const struct vcpu *v);
+uint64_t vcpu_gpr(const struct vcpu *v, unsigned n);
+void vcpu_set_gpr(struct vcpu *v, unsigned n, uint64_t value);
+/* Past the instruction that exited. */
+void vcpu_skip(struct vcpu *v, uint64_t next_rip);
+enum { EXC_DB = 1, EXC_UD = 6, EXC_GP = 13, EXC_PF = 14 };
+void vcpu_inject(struct vcpu *v, unsigned vector, bool has_error, uint32_t error);
+/* Brings FS, GS, TR and what else VMRUN leaves out into `vmcb`. */
+void vcpu_fetch_rest(struct vcpu *v);
+
+void vcpu_exit(struct vcpu *v);                                                /* exit.c */
+void exit_ioio(struct vcpu *v);                                                /* ioio.c */
+void exit_npf(struct vcpu *v);                                                 /* npf.c */
+void exit_msr(struct vcpu *v);                                                 /* msr.c */
+void msr_reset(struct vcpu *v);                                                /* msr.c */
+void msr_permissions(uint8_t map[2 * 4096]);                                   /* msr.c */
+void vcpu_cpuid(struct vcpu *v, uint32_t leaf, uint32_t sub, uint32_t out[4]); /* cpuid.c */
+
+/* ---- guest linear memory in the host's view (walk.c) ----------------------------------------- */
+
+struct walk_fault {
+    bool pf; /* else: no such memory */
+    uint32_t error;
+    uint64_t linear;
+};
+bool walk(struct vcpu *v, uint64_t linear, bool write, uint64_t *gpa, struct walk_fault *fault);
+
+#endif
