@@ -21,8 +21,7 @@ struct block_ops {
     enum status (*write)(struct block *b, uint64_t off, const void *from, size_t len,
                          struct error *err);
     /* The range reads as zeros afterwards; `unmap`: give its space back to the host if possible. */
-    enum status (*zero)(struct block *b, uint64_t off, uint64_t len, bool unmap,
-                        struct error *err);
+    enum status (*zero)(struct block *b, uint64_t off, uint64_t len, bool unmap, struct error *err);
     /* The contents of the range no longer matter. */
     enum status (*discard)(struct block *b, uint64_t off, uint64_t len, struct error *err);
     enum status (*flush)(struct block *b, struct error *err);

@@ -15,8 +15,8 @@
 struct virtio;
 
 /* Every constructor puts the new device in the next free PCI slot. Board, bus, image and chardev
- * are borrowed and must outlive it. Call virtio_free after pci_bus_free, as the bus still points
- * at its devices until then; NULL is fine. */
+ * are borrowed and must outlive it. Call virtio_free once the guest has stopped for good: nothing
+ * may use the PCI bus after it but pci_bus_free. NULL is fine. */
 void virtio_free(struct virtio *dev);
 
 /* ---- disks ---- */
@@ -28,8 +28,8 @@ enum status virtio_blk_new(struct board *b, struct pci_bus *pci, struct block *i
 /* One SCSI controller; disks are added before the guest starts. Target 0..255, LUN 0..255. */
 enum status virtio_scsi_new(struct board *b, struct pci_bus *pci, struct virtio **out,
                             struct error *err) MUST_USE;
-enum status virtio_scsi_add(struct virtio *scsi, unsigned target, unsigned lun,
-                            struct block *image, const char *serial, struct error *err) MUST_USE;
+enum status virtio_scsi_add(struct virtio *scsi, unsigned target, unsigned lun, struct block *image,
+                            const char *serial, struct error *err) MUST_USE;
 
 enum drive_bus { DRIVE_VIRTIO, DRIVE_SCSI };
 
@@ -46,12 +46,12 @@ enum status drive_parse(const char *text, struct drive_config *out, struct error
 
 /* All of a machine's disks at once: opens each image, makes a virtio-blk device for each
  * DRIVE_VIRTIO in order and one virtio-scsi controller for all DRIVE_SCSI (targets 0, 1, ...).
- * A drive without a serial gets "lucca-N". On failure nothing stays open; devices that already sit
- * on the bus are freed by disks_free of the partial set, which *out holds even then. */
+ * A drive without a serial gets "lucca-N". Where it fails, *out still holds what was made until
+ * then (NULL if nothing), for disks_free. */
 struct disks;
 enum status disks_new(struct board *b, struct pci_bus *pci, const struct drive_config *drives,
                       size_t n, struct disks **out, struct error *err) MUST_USE;
-/* After pci_bus_free. Flushes and closes the images. */
+/* As virtio_free, for all of them; flushes and closes the images. NULL is fine. */
 void disks_free(struct disks *d);
 
 /* ---- network ---- */
