@@ -77,7 +77,7 @@ static enum status build(struct soc *s, const struct soc_config *cfg, struct err
 
     if (why != OK)
         return why;
-    why = asp_new(cfg->chip, s->dram, cfg->platform, &s->asp, err);
+    why = asp_new(cfg->chip, s->dram, cfg->cores, cfg->platform, &s->asp, err);
     if (why != OK)
         return why;
     for (unsigned i = 0; i < cfg->cores; i++) {
