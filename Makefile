@@ -1,13 +1,40 @@
-# Meson and Ninja do the work; this file gives it short names.
-BUILD ?= build
+# Meson and Ninja do the work; this file gives it short names. Each goal first installs the Debian
+# packages that it needs and says which (tools/packages).
+BUILD  ?= build
+SECRET ?= 12345
+PREFIX ?= /usr/local
 
 all: $(BUILD)/build.ninja
-	@ninja -C $(BUILD)
+	@ninja -C $(BUILD) --quiet
 
-$(BUILD)/build.ninja:
-	@meson setup $(BUILD) --buildtype=release >/dev/null
+$(BUILD)/build.ninja: meson.build
+	@tools/packages build
+	@meson setup $(BUILD) --prefix=$(PREFIX) -Dbuildtype=release -Db_ndebug=false >/dev/null
+
+demo: all
+	@tools/packages demo
+	@tools/demo $(BUILD)/lucca "$(SECRET)"
+
+test: all
+	@tools/packages demo test
+	@tools/test $(BUILD)
+
+bench: all
+	@tools/packages demo test bench
+	@bench/bench $(BUILD)/lucca $(BUILD)/bench.json
+
+lint: all
+	@tools/packages build lint
+	@tools/lint $(BUILD)
+
+fuzz:
+	@tools/packages build test
+	@tools/fuzz
+
+install: all
+	@meson install -C $(BUILD) --quiet
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) $(BUILD)-*
 
-.PHONY: all clean
+.PHONY: all demo test bench lint fuzz install clean
