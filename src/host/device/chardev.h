@@ -14,6 +14,8 @@ struct chardev {
     /* How many bytes `sink` would take now. */
     size_t (*room)(void *dev);
     void *dev;
+    /* Set by the backend, or NULL: the device has room again after it had none. */
+    void (*ready)(void *backend);
 };
 
 #endif
