@@ -106,17 +106,9 @@ enum status asp_flush(struct host *h, struct error *err)
     return asp_command(h, SEV_CMD_DF_FLUSH, NULL, 0, err);
 }
 
-struct cmd_init {
-    uint16_t flags;
-    uint8_t reserved[6];
-    uint64_t tmr_paddr;
-    uint32_t tmr_len;
-} __attribute__((packed));
-static_assert(sizeof(struct cmd_init) == 0x14, "SEV API 5.1");
-
 enum status asp_start(struct host *h, struct error *err)
 {
-    struct cmd_init init = {0};
+    struct sev_cmd_init init = {0};
 
     if (h->asp.initialised)
         return OK;
@@ -134,18 +126,6 @@ void asp_stop(struct host *h)
 
 /* ---- what the platform says of itself ------------------------------------------------------- */
 
-struct cmd_pdh_export {
-    uint64_t pdh;
-    uint32_t pdh_len, reserved;
-    uint64_t chain;
-    uint32_t chain_len;
-} __attribute__((packed));
-
-struct cmd_get_id {
-    uint64_t address;
-    uint32_t len;
-} __attribute__((packed));
-
 static uint8_t *fetch(struct host *h, uint64_t spa, size_t len)
 {
     uint8_t *p = malloc(len ? len : 1);
@@ -161,26 +141,28 @@ static uint8_t *fetch(struct host *h, uint64_t spa, size_t len)
 static enum status export_pdh(struct host *h, struct sev_platform *out, struct error *err)
 {
     const uint32_t half = ASP_DATA_BYTES / 2;
-    struct cmd_pdh_export cmd = {
-        .pdh = h->asp.data, .pdh_len = half, .chain = h->asp.data + half, .chain_len = half};
+    struct sev_cmd_pdh_cert_export cmd = {.pdh_paddr = h->asp.data,
+                                          .pdh_len = half,
+                                          .chain_paddr = h->asp.data + half,
+                                          .chain_len = half};
 
     if (asp_command(h, SEV_CMD_PDH_CERT_EXPORT, &cmd, sizeof(cmd), err) != OK)
         return err->code;
     out->pdh_len = MIN(cmd.pdh_len, half);
     out->chain_len = MIN(cmd.chain_len, half);
-    out->pdh = fetch(h, cmd.pdh, out->pdh_len);
-    out->chain = fetch(h, cmd.chain, out->chain_len);
+    out->pdh = fetch(h, cmd.pdh_paddr, out->pdh_len);
+    out->chain = fetch(h, cmd.chain_paddr, out->chain_len);
     return out->pdh && out->chain ? OK : fail(err, ERR_NOMEM, "no memory for certificates");
 }
 
 static enum status get_id(struct host *h, struct sev_platform *out, struct error *err)
 {
-    struct cmd_get_id cmd = {.address = h->asp.data, .len = PAGE};
+    struct sev_cmd_buffer cmd = {.paddr = h->asp.data, .len = PAGE};
 
     if (asp_command(h, SEV_CMD_GET_ID, &cmd, sizeof(cmd), err) != OK)
         return err->code;
     out->id_len = MIN(cmd.len, PAGE);
-    out->id = fetch(h, cmd.address, out->id_len);
+    out->id = fetch(h, cmd.paddr, out->id_len);
     return out->id ? OK : fail(err, ERR_NOMEM, "no memory for the chip's id");
 }
 

@@ -12,57 +12,10 @@
 #include "host/vm/base64.h"
 #include "host/vm/internal.h"
 
-#define DH_CERT_BYTES 0x824u
-#define SESSION_BYTES 0x80u
-#define SECRET_MAX    0x4000u /* SEV API 6.6 */
-#define HEADER_BYTES  0x34u
-
-struct cmd_launch_start {
-    uint32_t handle, policy;
-    uint64_t dh_cert;
-    uint32_t dh_cert_len, reserved;
-    uint64_t session;
-    uint32_t session_len;
-} __attribute__((packed));
-static_assert(sizeof(struct cmd_launch_start) == 0x24, "SEV API 6.2");
-
-struct cmd_handle {
-    uint32_t handle;
-};
-
-struct cmd_activate {
-    uint32_t handle, asid;
-};
-
-struct cmd_update {
-    uint32_t handle, reserved;
-    uint64_t paddr;
-    uint32_t len;
-} __attribute__((packed));
-
-struct cmd_secret {
-    uint32_t handle, reserved0;
-    uint64_t header;
-    uint32_t header_len, reserved1;
-    uint64_t guest;
-    uint32_t guest_len, reserved2;
-    uint64_t data;
-    uint32_t data_len;
-} __attribute__((packed));
-static_assert(sizeof(struct cmd_secret) == 0x34, "SEV API 6.6");
-
-struct cmd_guest_status {
-    uint32_t handle, policy, asid;
-    uint8_t state;
-} __attribute__((packed));
-
-struct cmd_platform_status {
-    uint8_t api_major, api_minor, state, owner;
-    uint16_t config;
-    uint8_t reserved, build;
-    uint32_t guests;
-};
-static_assert(sizeof(struct cmd_platform_status) == 12, "SEV API 5.6");
+#define DH_CERT_BYTES SEV_CERT_BYTES
+#define SESSION_BYTES sizeof(struct sev_session)
+#define SECRET_MAX    0x4000u /* SEV API, LAUNCH_SECRET: 16 KiB */
+#define HEADER_BYTES  sizeof(struct sev_packet_header)
 
 static const char *const level_names[] = {"no SEV", "SEV", "SEV-ES", "SEV-SNP"};
 
@@ -178,17 +131,17 @@ static enum status put_owner_file(struct host *h, const char *path, size_t want,
 static enum status launch_start(struct vm *vm, struct error *err)
 {
     struct host *h = vm->host;
-    struct cmd_launch_start cmd = {.policy = vm->cfg.policy};
+    struct sev_cmd_launch_start cmd = {.policy = vm->cfg.policy};
 
     if (vm->cfg.dh_cert) {
-        cmd.dh_cert = h->asp.data;
+        cmd.dh_cert_paddr = h->asp.data;
         cmd.dh_cert_len = DH_CERT_BYTES;
-        cmd.session = h->asp.data + PAGE;
+        cmd.session_paddr = h->asp.data + PAGE;
         cmd.session_len = SESSION_BYTES;
-        if (put_owner_file(h, vm->cfg.dh_cert, DH_CERT_BYTES, cmd.dh_cert, "--dh-cert-file", err) !=
-                OK ||
-            put_owner_file(h, vm->cfg.session, SESSION_BYTES, cmd.session, "--session-file", err) !=
-                OK)
+        if (put_owner_file(h, vm->cfg.dh_cert, DH_CERT_BYTES, cmd.dh_cert_paddr, "--dh-cert-file",
+                           err) != OK ||
+            put_owner_file(h, vm->cfg.session, SESSION_BYTES, cmd.session_paddr, "--session-file",
+                           err) != OK)
             return err->code;
     }
     if (asp_command(h, SEV_CMD_LAUNCH_START, &cmd, sizeof(cmd), err) != OK)
@@ -200,7 +153,7 @@ static enum status launch_start(struct vm *vm, struct error *err)
 
 static enum status activate(struct vm *vm, struct error *err)
 {
-    struct cmd_activate cmd = {vm->sev.handle, vm->asid};
+    struct sev_cmd_activate cmd = {vm->sev.handle, vm->asid};
 
     if (asp_command(vm->host, SEV_CMD_ACTIVATE, &cmd, sizeof(cmd), err) != OK)
         return err->code;
@@ -216,7 +169,7 @@ static enum status update_region(struct vm *vm, const struct boot_region *r, str
 
     while (left) {
         uint64_t n = MIN(left, LARGE_PAGE - gpa % LARGE_PAGE), spa = 0;
-        struct cmd_update cmd = {.handle = vm->sev.handle, .len = (uint32_t)n};
+        struct sev_cmd_guest_buffer cmd = {.handle = vm->sev.handle, .len = (uint32_t)n};
 
         if (!ram_to_spa(vm, gpa, &spa))
             return fail(err, ERR_STATE, "launch region %s at %" PRIx64 " is not in RAM", r->what,
@@ -232,7 +185,7 @@ static enum status update_region(struct vm *vm, const struct boot_region *r, str
 
 static enum status measure(struct vm *vm, struct error *err)
 {
-    struct cmd_update cmd = {
+    struct sev_cmd_guest_buffer cmd = {
         .handle = vm->sev.handle, .paddr = vm->host->asp.data, .len = SEV_MEASUREMENT_BYTES};
 
     if (asp_command(vm->host, SEV_CMD_LAUNCH_MEASURE, &cmd, sizeof(cmd), err) != OK)
@@ -262,14 +215,14 @@ enum status sev_launch(struct vm *vm, const struct boot_plan *plan, struct error
 
 enum status sev_finish(struct vm *vm, struct error *err)
 {
-    struct cmd_handle cmd = {vm->sev.handle};
+    struct sev_cmd_handle cmd = {vm->sev.handle};
 
     return asp_command(vm->host, SEV_CMD_LAUNCH_FINISH, &cmd, sizeof(cmd), err);
 }
 
 void sev_teardown(struct vm *vm)
 {
-    struct cmd_handle cmd = {vm->sev.handle};
+    struct sev_cmd_handle cmd = {vm->sev.handle};
     struct error err = {0};
     enum status s = OK;
 
@@ -297,8 +250,8 @@ static enum status need_sev(const struct vm *vm, struct error *err)
 
 enum status vm_sev_info(struct vm *vm, struct sev_info *out, struct error *err)
 {
-    struct cmd_guest_status guest = {.handle = vm->sev.handle};
-    struct cmd_platform_status platform = {0};
+    struct sev_cmd_guest_status guest = {.handle = vm->sev.handle};
+    struct sev_cmd_platform_status platform = {0};
     struct error local;
 
     err = err ? err : &local;
@@ -332,12 +285,12 @@ enum status vm_sev_secret(struct vm *vm, const void *header, size_t header_len, 
                           size_t secret_len, uint64_t gpa, struct error *err)
 {
     struct host *h = vm->host;
-    struct cmd_secret cmd = {.handle = vm->sev.handle,
-                             .header = h->asp.data,
-                             .header_len = (uint32_t)header_len,
-                             .guest_len = (uint32_t)secret_len,
-                             .data = h->asp.data + PAGE,
-                             .data_len = (uint32_t)secret_len};
+    struct sev_cmd_launch_secret cmd = {.handle = vm->sev.handle,
+                                        .hdr_paddr = h->asp.data,
+                                        .hdr_len = (uint32_t)header_len,
+                                        .guest_len = (uint32_t)secret_len,
+                                        .trans_paddr = h->asp.data + PAGE,
+                                        .trans_len = (uint32_t)secret_len};
     enum status s = need_sev(vm, err);
     uint64_t first = 0, last = 0;
 
@@ -347,7 +300,7 @@ enum status vm_sev_secret(struct vm *vm, const void *header, size_t header_len, 
         return fail(err, ERR_STATE,
                     "a secret can only be injected before the guest starts; use --paused");
     if (header_len != HEADER_BYTES)
-        return fail(err, ERR_ARG, "a secret's packet header has %u bytes, not %zu", HEADER_BYTES,
+        return fail(err, ERR_ARG, "a secret's packet header has %zu bytes, not %zu", HEADER_BYTES,
                     header_len);
     if (!secret_len || secret_len > SECRET_MAX || secret_len % 16)
         return fail(err, ERR_ARG, "a secret has 16 to %u bytes, a multiple of 16; this one has %zu",
@@ -358,9 +311,9 @@ enum status vm_sev_secret(struct vm *vm, const void *header, size_t header_len, 
                     "the secret's address %" PRIx64
                     " is not guest memory, or the secret crosses a 2 MiB boundary",
                     gpa);
-    cmd.guest = first;
-    if (!soc_write(h->soc, cmd.header, header, header_len) ||
-        !soc_write(h->soc, cmd.data, secret, secret_len))
+    cmd.guest_paddr = first;
+    if (!soc_write(h->soc, cmd.hdr_paddr, header, header_len) ||
+        !soc_write(h->soc, cmd.trans_paddr, secret, secret_len))
         return fail(err, ERR_STATE, "the secret cannot be handed to the secure processor");
     return asp_command(h, SEV_CMD_LAUNCH_SECRET, &cmd, sizeof(cmd), err);
 }
