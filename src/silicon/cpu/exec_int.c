@@ -301,23 +301,27 @@ static void cmpxchg8b(struct cpu *c, const struct op *o)
 }
 EXEC_ANY(cmpxchg8b, cmpxchg8b);
 
-static void cmpxchg16b(struct cpu *c, const struct op *o)
+/* A function of its own: a routine whose local's address is known elsewhere would not jump to the
+ * next one but call it. */
+static __attribute__((noinline)) void swap16_bytes(struct cpu *c, const struct op *o)
 {
-    uint64_t la = ea(c, o, 16, ACCESS_WRITE), old[2];
+    uint64_t la = ea(c, o, 16, ACCESS_WRITE), old[2], new[2] = {c->r[RBX], c->r[RCX]};
     bool equal;
 
     if (la & 15)
         cpu_fault(c, o, EXC_GP, 0);
     mmu_load_rw(c, o, la, old, sizeof(old));
     equal = old[0] == c->r[RAX] && old[1] == c->r[RDX];
-    if (equal) {
-        mmu_store(c, o, la, (const uint64_t[]){c->r[RBX], c->r[RCX]}, sizeof(old));
-    } else {
-        mmu_store(c, o, la, old, sizeof(old));
+    mmu_store(c, o, la, equal ? new : old, sizeof(old));
+    if (!equal) {
         c->r[RAX] = old[0];
         c->r[RDX] = old[1];
     }
     set_z(c, equal);
+}
+static void cmpxchg16b(struct cpu *c, const struct op *o)
+{
+    swap16_bytes(c, o);
     NEXT(c, o);
 }
 EXEC_ANY(cmpxchg16b, cmpxchg16b);
@@ -474,9 +478,6 @@ FOR_WIDE(DEFINE_CWD)
 SHAPES_WIDE_REG(cwd, cwd_);
 
 /* ---- by condition: a routine for each of the sixteen ---- */
-#define FOR_CONDITIONS(X)                                                                          \
-    X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
-
 #define DEFINE_CMOV(cc, bits)                                                                      \
     static void cmov_r##bits##_##cc(struct cpu *c, const struct op *o)                             \
     {                                                                                              \

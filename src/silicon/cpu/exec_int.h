@@ -58,6 +58,9 @@ static inline void reg_set(struct cpu *c, unsigned n, unsigned size, uint64_t v)
 #define FOR_SIZES(X) X(8) X(16) X(32) X(64)
 #define FOR_WIDE(X)  X(16) X(32) X(64)
 
+#define FOR_CONDITIONS(X)                                                                          \
+    X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+
 /* name_r8 .. name_r64, name_m8 .. name_m64 */
 #define SHAPES(name, reg, mem)                                                                     \
     const exec_shapes exec_##name = {reg##8, reg##16, reg##32, reg##64,                            \
@@ -66,6 +69,10 @@ static inline void reg_set(struct cpu *c, unsigned n, unsigned size, uint64_t v)
 #define SHAPES_WIDE(name, reg, mem)                                                                \
     const exec_shapes exec_##name = {reg##16, reg##16, reg##32, reg##64,                           \
                                      mem##16, mem##16, mem##32, mem##64}
+/* 32 and 64 bits only. */
+#define SHAPES_Y(name, reg, mem)                                                                   \
+    const exec_shapes exec_##name = {reg##32, reg##32, reg##32, reg##64,                           \
+                                     mem##32, mem##32, mem##32, mem##64}
 /* Rows without a memory form: memory shapes are never chosen. */
 #define SHAPES_REG(name, reg)      SHAPES(name, reg, reg)
 #define SHAPES_WIDE_REG(name, reg) SHAPES_WIDE(name, reg, reg)
