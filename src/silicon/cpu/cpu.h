@@ -189,6 +189,7 @@ struct cpu {
     bool shadow;    /* interrupt shadow: STI, MOV SS */
     struct seg seg[SEGS];
     union vec vec[16];
+    union vec operand; /* the running vector instruction's, when it comes from memory */
     uint32_t mxcsr; /* control bits; status flags are folded in by fpenv_leave */
     struct x87 x87;
 
