@@ -51,8 +51,8 @@ enum status file_size(int fd, const char *path, uint64_t *size, struct error *er
 }
 
 /* Past the end of the file there are zeros: images may be shorter than their last cluster. */
-enum status file_read(int fd, const char *path, uint64_t off, void *to, size_t len,
-                      struct error *err)
+enum status image_read(int fd, const char *path, uint64_t off, void *to, size_t len,
+                       struct error *err)
 {
     uint8_t *at = to;
 
@@ -75,8 +75,8 @@ enum status file_read(int fd, const char *path, uint64_t off, void *to, size_t l
     return OK;
 }
 
-enum status file_write(int fd, const char *path, uint64_t off, const void *from, size_t len,
-                       struct error *err)
+enum status image_write(int fd, const char *path, uint64_t off, const void *from, size_t len,
+                        struct error *err)
 {
     const uint8_t *at = from;
 

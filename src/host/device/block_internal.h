@@ -11,9 +11,9 @@
 enum status file_open(const char *path, bool readonly, int *fd, struct error *err) MUST_USE;
 enum status file_size(int fd, const char *path, uint64_t *size, struct error *err) MUST_USE;
 /* Bytes past the end of the file read as zeros. */
-enum status file_read(int fd, const char *path, uint64_t off, void *to, size_t len,
+enum status image_read(int fd, const char *path, uint64_t off, void *to, size_t len,
                       struct error *err) MUST_USE;
-enum status file_write(int fd, const char *path, uint64_t off, const void *from, size_t len,
+enum status image_write(int fd, const char *path, uint64_t off, const void *from, size_t len,
                        struct error *err) MUST_USE;
 enum status file_flush(int fd, const char *path, struct error *err) MUST_USE;
 

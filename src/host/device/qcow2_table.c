@@ -10,13 +10,13 @@ enum status qcow2_corrupt(const struct qcow2 *q, struct error *err, const char *
 
 enum status qcow2_pread(struct qcow2 *q, uint64_t off, void *to, size_t len, struct error *err)
 {
-    return file_read(q->fd, q->block.path, off, to, len, err);
+    return image_read(q->fd, q->block.path, off, to, len, err);
 }
 
 enum status qcow2_pwrite(struct qcow2 *q, uint64_t off, const void *from, size_t len,
                          struct error *err)
 {
-    enum status s = file_write(q->fd, q->block.path, off, from, len, err);
+    enum status s = image_write(q->fd, q->block.path, off, from, len, err);
 
     if (s == OK)
         q->file_end = MAX(q->file_end, off + len);

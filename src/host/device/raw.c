@@ -16,13 +16,13 @@ struct raw {
 
 static enum status raw_read(struct block *b, uint64_t off, void *to, size_t len, struct error *err)
 {
-    return file_read(((struct raw *)b)->fd, b->path, off, to, len, err);
+    return image_read(((struct raw *)b)->fd, b->path, off, to, len, err);
 }
 
 static enum status raw_write(struct block *b, uint64_t off, const void *from, size_t len,
                              struct error *err)
 {
-    return file_write(((struct raw *)b)->fd, b->path, off, from, len, err);
+    return image_write(((struct raw *)b)->fd, b->path, off, from, len, err);
 }
 
 /* True where the host's file system took the hint. */
@@ -47,7 +47,7 @@ static enum status raw_zero(struct block *b, uint64_t off, uint64_t len, bool un
         return OK;
     while (len) {
         size_t step = MIN(len, sizeof(zeros));
-        enum status s = file_write(r->fd, b->path, off, zeros, step, err);
+        enum status s = image_write(r->fd, b->path, off, zeros, step, err);
 
         if (s != OK)
             return s;
@@ -93,7 +93,7 @@ static enum status raw_check(struct raw *r, bool guessed, struct error *err)
     enum status s = file_size(r->fd, r->block.path, &size, err);
 
     if (s == OK && guessed)
-        s = file_read(r->fd, r->block.path, 0, magic, sizeof(magic), err);
+        s = image_read(r->fd, r->block.path, 0, magic, sizeof(magic), err);
     if (s != OK)
         return s;
     if (guessed && !memcmp(magic, QCOW2_MAGIC, 4))
