@@ -33,13 +33,13 @@ static int by_address(const void *a, const void *b)
 static enum status unknown_format(struct boot_job *job)
 {
     const struct boot_file *k = &job->kernel;
-    char hex[3 * 8 + 1] = "";
+    char hex[3 * 8 + 2] = "";
 
     for (size_t i = 0; i < MIN(k->size, (size_t)8); i++)
-        snprintf(hex + 3 * i, 4, i ? " %02x" : "%02x", k->bytes[i]);
+        snprintf(hex + 3 * i, 5, " %02x", k->bytes[i]);
     return fail(job->err, ERR_FORMAT,
                 "kernel '%s': the file is not a bzImage, PVH ELF or multiboot image (its first "
-                "bytes are %s)",
+                "bytes are%s)",
                 k->path, hex);
 }
 

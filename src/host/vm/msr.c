@@ -19,10 +19,9 @@ static const struct {
 } direct[] = {
     {MSR_TSC, MSR_TSC, true, false},      {0x174, 0x176, true, true}, /* SYSENTER_CS, _ESP, _EIP */
     {0x1D9, 0x1D9, true, true},                                       /* DEBUGCTL */
-    {0x1DB, 0x1DE, true, true},           /* last branch and exception */
-    {0x277, 0x277, true, true},           /* PAT */
-    {0xDA0, 0xDA0, true, true},           /* XSS */
-    {0xC0000080, 0xC0000084, true, true}, /* EFER, STAR, LSTAR, CSTAR, SFMASK */
+    {0x277, 0x277, true, true},                                       /* PAT */
+    {0xDA0, 0xDA0, true, true},                                       /* XSS */
+    {0xC0000081, 0xC0000084, true, true}, /* STAR, LSTAR, CSTAR, SFMASK */
     {0xC0000100, 0xC0000103, true, true}, /* FS_BASE, GS_BASE, KERNEL_GS_BASE, TSC_AUX */
     {0xC0010131, 0xC0010131, true, true}, /* SEV_STATUS */
 };
@@ -81,6 +80,35 @@ static bool write_tsc(struct vcpu *v, uint32_t msr, uint64_t value)
     return true;
 }
 
+#define EFER_SCE   BIT(0)
+#define EFER_LME   BIT(8)
+#define EFER_LMA   BIT(10)
+#define EFER_NXE   BIT(11)
+#define EFER_SVME  BIT(12)
+#define EFER_FFXSR BIT(14)
+#define CR0_PG     BIT(31)
+
+/* VMRUN needs EFER.SVME (APM2 15.5.1), but the guest has no SVM. */
+static bool read_efer(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+    *value = v->vmcb.save.efer & ~EFER_SVME;
+    return true;
+}
+
+static bool write_efer(struct vcpu *v, uint32_t msr, uint64_t value)
+{
+    struct vmcb_save *s = &v->vmcb.save;
+
+    if (value & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_FFXSR))
+        return false;
+    if ((value ^ s->efer) & EFER_LME && s->cr0 & CR0_PG)
+        return false;
+    if ((value ^ s->efer) & EFER_NXE)
+        v->flush = true;
+    s->efer = (value & ~EFER_LMA) | (s->efer & EFER_LMA) | EFER_SVME;
+    return true;
+}
+
 static uint64_t *mtrr_slot(struct vcpu *v, uint32_t msr)
 {
     static const uint32_t fixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26A,
@@ -127,6 +155,11 @@ static const struct msr_row {
     {.first = 0x6E0, .last = 0x6E0, .name = "TSC_DEADLINE", .read = read_apic, .write = write_apic},
     {.first = 0x800, .last = 0x8FF, .name = "x2APIC", .read = read_apic, .write = write_apic},
     {.first = MSR_TSC, .last = MSR_TSC, .name = "TSC", .write = write_tsc},
+    {.first = 0xC0000080,
+     .last = 0xC0000080,
+     .name = "EFER",
+     .read = read_efer,
+     .write = write_efer},
     {.first = 0x48, .last = 0x48, .name = "SPEC_CTRL", .memory = 1},
     {.first = 0x49, .last = 0x49, .name = "PRED_CMD", .write = drop_write},
     {.first = 0x8B, .last = 0x8B, .name = "PATCH_LEVEL", .write = drop_write},
