@@ -317,6 +317,7 @@ static void aim(struct build *b, uint64_t at)
         b->tail += 4;
     }
     st->r[b->base] = at - index_part - (uint64_t)(int64_t)disp;
+    b->s->operand_at = at;
 }
 
 /* Vector indices: small offsets in every lane, three different registers. */
@@ -374,22 +375,17 @@ static void aim_special(struct build *b)
 {
     struct state *st = &b->s->before;
     const char *form = b->row->form;
-    unsigned n = b->osize * 8;
 
     /* Memory bit strings: bit offsets that stay in the scratch area. */
     if (starts(form, "BT") && strstr(form, "EvGv") && b->memory) {
-        uint8_t g = b->reg & 15;
-
-        if (g != b->base && g != b->index)
-            st->r[g] = (uint64_t)((int64_t)rng_below(b->r, 2048) - 1024);
-        else
-            b->reg = (uint8_t)((b->reg & 0xC0) | ((b->base + 1) & 7) | (n ? 0 : 0));
+        while ((b->reg & 15) == b->base || (b->reg & 15) == b->index)
+            b->reg = any_reg(b);
+        st->r[b->reg] = (uint64_t)((int64_t)rng_below(b->r, 2048) - 1024);
     }
-    if (starts(form, "DIV") || starts(form, "IDIV"))
-        if (rng_below(b->r, 4)) {
-            st->r[RDX] =
-                starts(form, "IDIV") && rng_below(b->r, 2) ? UINT64_MAX : rng_below(b->r, 3);
-        }
+    /* Dividends that fit, most of the time. */
+    if ((starts(form, "DIV_") || starts(form, "IDIV_")) && rng_below(b->r, 4) &&
+        !(b->memory && (b->base == RDX || b->index == RDX)))
+        st->r[RDX] = starts(form, "IDIV") && rng_below(b->r, 2) ? UINT64_MAX : rng_below(b->r, 3);
     /* Branches to an address must land in the code page. */
     if (starts(form, "JMP_E") || starts(form, "CALL_E")) {
         if (!b->memory)
@@ -492,7 +488,7 @@ static void choose_sizes(struct build *b)
     const struct row *row = b->row;
     bool sized =
         has_size(row, SZ_V) || has_size(row, SZ_Z) || has_size(row, SZ_Y) || has_size(row, SZ_P);
-    bool branch = row->rules & (FORCE64 | FAR);
+    bool branch = row->rules & (FORCE64 | FAR | END);
 
     b->osize = row->rules & DEF64 && !b->s->compat ? 8 : 4;
     if (row->match & W1)
@@ -580,6 +576,22 @@ void sample_make(struct sample *s, enum form form, struct rng *r)
     for (unsigned i = 0; i < 4; i++)
         pick_operand(&b, OPERAND_KIND(b.row->operand[i]));
     emit(&b, mod);
+}
+
+/* What the stack or the memory operand must hold for the instruction to stay in this world: return
+ * addresses in the code page, and flags without AC and TF, which would strike the judge. */
+void sample_prepare(const struct sample *s, uint8_t *memory, struct rng *r)
+{
+    uint8_t *stack = memory + (STACK_TOP - SCRATCH);
+    const char *form = s->row->form;
+    uint64_t target = CODE + 0x400 + rng_below(r, 256);
+
+    if (starts(form, "POPF"))
+        store64(stack, load64(stack) & ~(RFLAGS_AC | RFLAGS_TF | RFLAGS_NT));
+    if (starts(form, "RET"))
+        store64(stack, target);
+    if (s->operand_at && (starts(form, "JMP_E") || starts(form, "CALL_E")))
+        store64(memory + (s->operand_at - SCRATCH), target);
 }
 
 const char *sample_unfit(const struct row *row)

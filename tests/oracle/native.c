@@ -12,6 +12,7 @@
 #define FP_XSTATE_MAGIC 0x46505853u /* in the frame's software bytes: an XSAVE area follows */
 #define XSTATE_BV       512
 #define USER32_CS       0x23
+#define USER32_DS       0x2B
 
 static const struct sample *going_in;
 static struct outcome *coming_out;
@@ -97,6 +98,8 @@ bool native_start(uint8_t *scratch_copy)
     if (m == MAP_FAILED || x == MAP_FAILED || !alt.ss_sp || sigaltstack(&alt, NULL))
         return false;
     memset(x, 0xCC, CODE_BYTES);
+    /* 64-bit code ignores these; 32-bit samples use them. */
+    __asm__ volatile("mov %0, %%ds; mov %0, %%es" ::"r"(USER32_DS));
     sigfillset(&act.sa_mask);
     for (size_t i = 0; i < COUNT(signals); i++)
         if (sigaction(signals[i], &act, NULL))

@@ -35,6 +35,7 @@ struct sample {
     bool compat; /* 32-bit code segment */
     uint8_t code[16];
     unsigned len;
+    uint64_t operand_at; /* address of the memory operand, or 0 */
     struct state before;
 };
 
@@ -49,6 +50,7 @@ static inline unsigned rng_below(struct rng *r, unsigned n)
 }
 /* A random legal encoding of the row with a random state to run it in. */
 void sample_make(struct sample *s, enum form form, struct rng *r);
+void sample_prepare(const struct sample *s, uint8_t *memory, struct rng *r);
 /* Whether this kind of row can be compared natively at all, and if not, why. */
 const char *sample_unfit(const struct row *row);
 /* ---- native.c ---- */

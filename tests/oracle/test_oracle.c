@@ -136,6 +136,7 @@ static enum verdict try_row(enum form form, unsigned cases, uint64_t seed)
         for (unsigned at = 0; at < SCRATCH_BYTES; at += 8)
             if (i % 16 == 0 || at % 512 == 0)
                 store64(memory + at, rng_next(&r));
+        sample_prepare(&s, memory, &r);
         memset(&n, 0, sizeof(n));
         memset(&e, 0, sizeof(e));
         native_run(&s, memory, &n);
