@@ -32,7 +32,7 @@ struct event {
 };
 
 /* ---- stacks ---- */
-struct stack stack_current(const struct cpu *c)
+struct stack current_stack(const struct cpu *c)
 {
     return (struct stack){
         .ss = c->seg[SS], .sp = c->r[RSP], .cpl = c->cpl, .flat = long_mode(c) && long64(c)};
@@ -58,7 +58,7 @@ static void stack_check(struct cpu *c, const struct op *o, const struct stack *s
         cpu_fault(c, o, EXC_SS, s->error ? s->error | error_ext(c) : error_ext(c));
 }
 
-void stack_push(struct cpu *c, const struct op *o, struct stack *s, unsigned slot,
+void push_frame(struct cpu *c, const struct op *o, struct stack *s, unsigned slot,
                 const uint64_t *values, unsigned n)
 {
     uint64_t mask = stack_mask(s), low = (s->sp - n * slot) & mask;
@@ -77,7 +77,7 @@ void stack_push(struct cpu *c, const struct op *o, struct stack *s, unsigned slo
     s->sp = (s->sp & ~mask) | low;
 }
 
-void stack_commit(struct cpu *c, const struct stack *s)
+void commit_stack(struct cpu *c, const struct stack *s)
 {
     c->seg[SS] = s->ss;
     c->r[RSP] = s->sp;
@@ -122,7 +122,7 @@ static struct seg null_ss(unsigned cpl)
     return (struct seg){.selector = (uint16_t)cpl, .attrib = (uint16_t)(cpl << 5)};
 }
 
-void stack_inner(struct cpu *c, const struct op *o, unsigned cpl, struct stack *s)
+void inner_stack(struct cpu *c, const struct op *o, unsigned cpl, struct stack *s)
 {
     uint16_t selector;
 
@@ -178,14 +178,14 @@ static void enter_handler(struct cpu *c, const struct event *e, const struct seg
 static void deliver_real(struct cpu *c, const struct event *e)
 {
     uint64_t frame[] = {rflags_get(c), c->seg[CS].selector, e->ret};
-    struct stack s = stack_current(c);
+    struct stack s = current_stack(c);
     uint8_t entry[4];
 
     if (e->vec * 4 + 3 > c->idtr.limit)
         cpu_fault(c, e->o, EXC_GP, 0);
     mmu_load_sys(c, e->o, c->idtr.base + e->vec * 4, entry, 4);
-    stack_push(c, e->o, &s, 2, frame, 3);
-    stack_commit(c, &s);
+    push_frame(c, e->o, &s, 2, frame, 3);
+    commit_stack(c, &s);
     c->rflags &= ~(RFLAGS_IF | RFLAGS_TF | RFLAGS_AC | RFLAGS_RF);
     seg_load_real(c, CS, load16(entry + 2));
     c->rip = load16(entry);
@@ -272,15 +272,15 @@ static void deliver_long(struct cpu *c, const struct event *e)
     struct stack s = {.ss = c->seg[SS], .sp = c->r[RSP], .cpl = cpl, .flat = true};
 
     if (cpl != c->cpl)
-        stack_inner(c, e->o, cpl, &s);
+        inner_stack(c, e->o, cpl, &s);
     if (g.ist)
         s.sp = tss_read(c, e->o, 0x1C + 8 * g.ist, 8);
     check_target(c, e->o, &cs, g.offset);
     s.sp &= ~UINT64_C(0xF);
     if (e->has_error)
         n++;
-    stack_push(c, e->o, &s, 8, frame, n);
-    stack_commit(c, &s);
+    push_frame(c, e->o, &s, 8, frame, n);
+    commit_stack(c, &s);
     enter_handler(c, e, &cs, g.offset, g.type == SYS_INTERRUPT);
 }
 
@@ -289,7 +289,7 @@ static void deliver_legacy(struct cpu *c, const struct event *e)
 {
     bool from_v86 = c->rflags & RFLAGS_VM;
     struct gate g = read_gate(c, e);
-    struct stack s = stack_current(c);
+    struct stack s = current_stack(c);
     uint64_t frame[10];
     unsigned n = 0, cpl;
     struct seg cs;
@@ -301,7 +301,7 @@ static void deliver_legacy(struct cpu *c, const struct event *e)
     cs = handler_cs(c, e, g.selector);
     cpl = SEL_RPL(cs.selector);
     if (cpl != c->cpl) {
-        stack_inner(c, e->o, cpl, &s);
+        inner_stack(c, e->o, cpl, &s);
         if (from_v86) {
             frame[n++] = c->seg[GS].selector;
             frame[n++] = c->seg[FS].selector;
@@ -317,8 +317,8 @@ static void deliver_legacy(struct cpu *c, const struct event *e)
     if (e->has_error)
         frame[n++] = e->error;
     check_target(c, e->o, &cs, g.offset);
-    stack_push(c, e->o, &s, g.type & 8 ? 4 : 2, frame, n);
-    stack_commit(c, &s);
+    push_frame(c, e->o, &s, g.type & 8 ? 4 : 2, frame, n);
+    commit_stack(c, &s);
     if (from_v86)
         c->seg[GS] = c->seg[FS] = c->seg[DS] = c->seg[ES] = (struct seg){0};
     enter_handler(c, e, &cs, g.offset, (g.type & 7) == 6);

@@ -83,13 +83,13 @@ struct stack {
     bool flat;      /* 64-bit: no limit, no mask */
     uint32_t error; /* of #SS when a push does not fit */
 };
-void stack_inner(struct cpu *c, const struct op *o, unsigned cpl, struct stack *s);
-struct stack stack_current(const struct cpu *c);
+void inner_stack(struct cpu *c, const struct op *o, unsigned cpl, struct stack *s);
+struct stack current_stack(const struct cpu *c);
 /* Pushes n values of `slot` bytes: none is written when one would fault. */
-void stack_push(struct cpu *c, const struct op *o, struct stack *s, unsigned slot,
+void push_frame(struct cpu *c, const struct op *o, struct stack *s, unsigned slot,
                 const uint64_t *values, unsigned n);
 /* SS and RSP become the stack's. */
-void stack_commit(struct cpu *c, const struct stack *s);
+void commit_stack(struct cpu *c, const struct stack *s);
 /* Where a code segment may be entered: #GP(0) beyond its limit or at a non-canonical address. */
 void check_target(struct cpu *c, const struct op *o, const struct seg *cs, uint64_t rip);
 

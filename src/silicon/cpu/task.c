@@ -182,11 +182,11 @@ static void load_new(struct cpu *c, const uint8_t *tss, const struct layout *l, 
 
 static void push_error(struct cpu *c, const struct layout *l, uint32_t error)
 {
-    struct stack s = stack_current(c);
+    struct stack s = current_stack(c);
     uint64_t value = error;
 
-    stack_push(c, NULL, &s, l->slot, &value, 1);
-    stack_commit(c, &s);
+    push_frame(c, NULL, &s, l->slot, &value, 1);
+    commit_stack(c, &s);
 }
 
 void task_switch(struct cpu *c, const struct op *o, uint16_t selector, enum task_switch how,
