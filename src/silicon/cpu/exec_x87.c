@@ -95,13 +95,11 @@ static void fld_st(struct cpu *c, const struct op *o)
 
     x87_wait(c, o);
     e = x87_begin(c, o);
-    if (!x87_empty(c, 7)) {
-        x87_push_checked(c, &e, F80_INDEFINITE);
-    } else if (x87_empty(c, o->d)) {
+    if (x87_empty(c, o->d)) {
         if (x87_stack_fault(c, &e, false))
             x87_push(c, F80_INDEFINITE);
     } else {
-        x87_push(c, x87_get(c, o->d));
+        x87_push_checked(c, &e, x87_get(c, o->d));
     }
     NEXT(c, o);
 }
@@ -263,6 +261,18 @@ static void fstp_st(struct cpu *c, const struct op *o)
 }
 EXEC_ANY(fstp_st, fstp_st);
 
+/* The alias D9 D8 pops an empty register without a word. */
+static void fstp1_st(struct cpu *c, const struct op *o)
+{
+    x87_wait(c, o);
+    (void)x87_begin(c, o);
+    if (!x87_empty(c, 0))
+        x87_put_st(c, o->d, x87_get(c, 0));
+    x87_pop(c);
+    NEXT(c, o);
+}
+EXEC_ANY(fstp1_st, fstp1_st);
+
 /* ---- register moves and the stack ---- */
 
 static void fxch(struct cpu *c, const struct op *o)
@@ -289,7 +299,7 @@ static inline void move_if(struct cpu *c, const struct op *o, bool condition_hol
     struct f80_env e;
 
     x87_wait(c, o);
-    e = x87_begin(c, o);
+    e = x87_begin_c1(c, o);
     if (x87_empty(c, 0) || x87_empty(c, o->s)) {
         if (x87_stack_fault(c, &e, false))
             x87_put_st(c, 0, F80_INDEFINITE);
@@ -343,7 +353,7 @@ EXEC_ANY(fdecstp, fdecstp);
 static void ffree(struct cpu *c, const struct op *o)
 {
     x87_wait(c, o);
-    x87_track(c, o);
+    (void)x87_begin(c, o);
     c->x87.valid &= (uint8_t) ~(1u << x87_phys(c, o->d));
     NEXT(c, o);
 }
@@ -352,7 +362,7 @@ EXEC_ANY(ffree, ffree);
 static void ffreep(struct cpu *c, const struct op *o)
 {
     x87_wait(c, o);
-    x87_track(c, o);
+    (void)x87_begin(c, o);
     c->x87.valid &= (uint8_t) ~(1u << x87_phys(c, o->d));
     x87_pop(c);
     NEXT(c, o);
@@ -588,6 +598,7 @@ static inline void remainder_step(struct cpu *c, const struct op *o, bool neares
 
     x87_wait(c, o);
     e = x87_begin(c, o);
+    c->x87.sw &= (uint16_t)~X87_C2;
     if (x87_empty(c, 0) || x87_empty(c, 1)) {
         if (x87_stack_fault(c, &e, false))
             x87_put_st(c, 0, r);
@@ -597,6 +608,8 @@ static inline void remainder_step(struct cpu *c, const struct op *o, bool neares
     if (!x87_raise(c, &e))
         return;
     x87_put_st(c, 0, r);
+    if (e.flags & F80_INVALID || f80_classify(r) == F80_IS_NAN)
+        return;
     x87_set_cc(c, (partial ? X87_C2 : 0) | (q & 4 ? X87_C0 : 0) | (q & 2 ? X87_C3 : 0));
     if (q & 1)
         c->x87.sw |= X87_C1;
@@ -724,7 +737,7 @@ static inline void compare_flags(struct cpu *c, const struct op *o, bool quiet, 
     bool stands;
 
     x87_wait(c, o);
-    e = x87_begin(c, o);
+    e = x87_begin_c1(c, o);
     stands = compare(c, &e, x87_get(c, o->s), x87_empty(c, 0) || x87_empty(c, o->s), quiet, &order);
     flags_set(c, false, false, order == F80_EQUAL || order == F80_UNORDERED, false,
               order == F80_UNORDERED, order == F80_LESS || order == F80_UNORDERED);

@@ -40,12 +40,16 @@ static inline void x87_set_cc(struct cpu *c, unsigned c3_c2_c0)
 }
 
 /* What every non-control instruction starts with, once its memory operand is in hand: nothing it
- * does from here can fault. C1 is clear unless something sets it. */
-static inline struct f80_env x87_begin(struct cpu *c, const struct op *o)
+ * does from here can fault. C1 is clear unless something sets it, but for a few that keep it. */
+static inline struct f80_env x87_begin_c1(struct cpu *c, const struct op *o)
 {
     x87_track(c, o);
-    c->x87.sw &= (uint16_t)~X87_C1;
     return (struct f80_env){.cw = c->x87.cw};
+}
+static inline struct f80_env x87_begin(struct cpu *c, const struct op *o)
+{
+    c->x87.sw &= (uint16_t)~X87_C1;
+    return x87_begin_c1(c, o);
 }
 
 /* Raises what `e` gathered. False: the operation must not happen. */
@@ -64,16 +68,18 @@ static inline bool x87_raise(struct cpu *c, const struct f80_env *e)
 static inline bool x87_stack_fault(struct cpu *c, struct f80_env *e, bool overflow)
 {
     e->flags = (uint16_t)(X87_IE | X87_SF | (overflow ? X87_C1 : 0));
+    c->x87.sw &= (uint16_t)~X87_C1;
     return x87_raise(c, e);
 }
 
-/* Pushes the value `v` that raised e->flags, or says why not. */
+/* Pushes the value `v` that raised e->flags, or says why not. A denormal is pushed even where it is
+ * an unmasked exception. */
 static inline void x87_push_checked(struct cpu *c, struct f80_env *e, struct f80 v)
 {
     if (!x87_empty(c, 7)) {
         if (x87_stack_fault(c, e, true))
             x87_push(c, F80_INDEFINITE);
-    } else if (x87_raise(c, e)) {
+    } else if (x87_raise(c, e) || !(e->flags & ~e->cw & X87_IE)) {
         x87_push(c, v);
     }
 }

@@ -44,6 +44,7 @@ static struct f80 from_mpfr(struct f80_env *e, mpfr_t r, mpfr_t t, bool inexact)
 {
     mpfr_exp_t exp = mpfr_get_exp(r);
     bool sign = mpfr_signbit(r);
+    struct f80 out;
     uint64_t high, low;
 
     mpfr_abs(t, r, MPFR_RNDN);
@@ -54,7 +55,10 @@ static struct f80 from_mpfr(struct f80_env *e, mpfr_t r, mpfr_t t, bool inexact)
     low = mpfr_get_ui(t, MPFR_RNDZ);
     mpfr_sub_ui(t, t, low, MPFR_RNDN);
     e->flags |= F80_INEXACT;
-    return f80_compose(e, sign, (int32_t)exp - 1, high, low, inexact || !mpfr_zero_p(t));
+    out = f80_compose(e, sign, (int32_t)exp - 1, high, low, inexact || !mpfr_zero_p(t));
+    if (!(out.se & 0x7FFF))
+        e->flags |= F80_UNDERFLOW; /* tiny, and flagged inexact */
+    return out;
 }
 
 static bool is_zero(struct f80 a)

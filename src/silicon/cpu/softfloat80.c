@@ -199,7 +199,7 @@ static struct f80 round_pack(struct f80_env *e, bool sign, int32_t exp, u128 sig
         e->flags |= F80_OVERFLOW;
         exp -= REBIAS;
         if (exp >= EXP_MAX) {
-            e->flags |= F80_INEXACT;
+            e->flags |= F80_INEXACT | F80_UP;
             return infinity(sign);
         }
     }
@@ -709,8 +709,7 @@ enum f80_order f80_compare(struct f80_env *e, struct f80 a, struct f80 b, bool q
             e->flags |= F80_INVALID;
         return F80_UNORDERED;
     }
-    if (denormal_stops(e, na.denormal || nb.denormal))
-        return F80_UNORDERED;
+    (void)denormal_stops(e, na.denormal || nb.denormal); /* the order is known all the same */
     if (na.kind == ZERO && nb.kind == ZERO)
         return F80_EQUAL;
     if (na.sign != nb.sign)
@@ -785,7 +784,6 @@ static uint64_t narrow_finite(struct f80_env *e, const struct narrow *f, const s
     if (exp + r.carry < 1) {
         if (!masked(e, F80_UNDERFLOW)) {
             e->flags |= F80_UNDERFLOW;
-            note(e, &r);
             return 0;
         }
         r = round_at(mode, n->sign, shift_right_jam(sig, 1 - exp), f->bits);
@@ -802,7 +800,6 @@ static uint64_t narrow_finite(struct f80_env *e, const struct narrow *f, const s
         if (masked(e, F80_OVERFLOW))
             return narrow_overflow(e, f, n->sign);
         e->flags |= F80_OVERFLOW;
-        note(e, &r);
         return 0;
     }
     note(e, &r);
@@ -829,9 +826,7 @@ static uint64_t narrow(struct f80_env *e, const struct narrow *f, struct f80 a, 
             e->flags |= F80_INVALID;
         return narrow_pack(f, f->exp_max, a.mant | QUIET);
     default:
-        if (denormal_stops(e, n.denormal))
-            return 0;
-        return narrow_finite(e, f, &n);
+        return narrow_finite(e, f, &n); /* a denormal is no exception here */
     }
 }
 
