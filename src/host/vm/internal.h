@@ -169,6 +169,7 @@ struct walk_fault {
     uint32_t error;
     uint64_t linear;
 };
-bool walk(struct vcpu *v, uint64_t linear, bool write, uint64_t *gpa, struct walk_fault *fault);
+bool guest_walk(struct vcpu *v, uint64_t linear, bool write, uint64_t *gpa,
+                struct walk_fault *fault);
 
 #endif

@@ -68,7 +68,7 @@ static bool io_element(struct vcpu *v, uint64_t linear, unsigned size, bool in, 
     uint64_t value = 0, gpa;
 
     for (unsigned i = 0; i < size; i++) {
-        if (walk(v, linear + i, in, &gpa, &fault))
+        if (guest_walk(v, linear + i, in, &gpa, &fault))
             continue;
         if (!fault.pf) {
             vm_crash(v->vm, "vCPU %u: string I/O through page tables outside memory, RIP %" PRIx64,
@@ -82,7 +82,7 @@ static bool io_element(struct vcpu *v, uint64_t linear, unsigned size, bool in, 
     if (in)
         value = bus_read(bus, BUS_PORTS, port, size);
     for (unsigned i = 0; i < size; i++) {
-        bool done = walk(v, linear + i, in, &gpa, &fault) &&
+        bool done = guest_walk(v, linear + i, in, &gpa, &fault) &&
                     (in ? vm_write_phys(v->vm, gpa, (uint8_t *)&value + i, 1)
                         : vm_read_phys(v->vm, gpa, (uint8_t *)&value + i, 1));
 

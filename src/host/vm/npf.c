@@ -59,7 +59,7 @@ static bool other_address(struct vcpu *v, uint64_t linear, bool write, uint64_t 
                  v->index, v->vmcb.save.rip);
         return false;
     }
-    if (walk(v, linear, write, gpa, &fault))
+    if (guest_walk(v, linear, write, gpa, &fault))
         return true;
     if (fault.pf) {
         v->vmcb.save.cr2 = fault.linear;

@@ -62,7 +62,8 @@ static bool allowed(const struct vcpu *v, uint64_t rights, bool write)
     return !write || rights & W || (!user && !(v->vmcb.save.cr0 & CR0_WP));
 }
 
-bool walk(struct vcpu *v, uint64_t linear, bool write, uint64_t *gpa, struct walk_fault *fault)
+bool guest_walk(struct vcpu *v, uint64_t linear, bool write, uint64_t *gpa,
+                struct walk_fault *fault)
 {
     const struct vmcb_save *s = &v->vmcb.save;
     const struct shape sh = shape_of(s);
@@ -110,7 +111,7 @@ bool vcpu_translate(struct vcpu *v, uint64_t linear, uint64_t *gpa)
     bool found;
 
     v->vmcb.save.cpl = 0;
-    found = walk(v, linear, false, gpa, &fault);
+    found = guest_walk(v, linear, false, gpa, &fault);
     v->vmcb.save.cpl = cpl;
     return found;
 }
