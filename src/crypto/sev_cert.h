@@ -1,5 +1,5 @@
-/* AMD's binary certificates: sev_cert (CEK, OCA, PEK, PDH; SEV API appendix C.1) and amd_cert (ARK,
- * ASK; appendix B.1). All numbers in them are little-endian. They carry no names and no dates. */
+/* AMD's binary certificates: sev_cert (CEK, OCA, PEK, PDH) and amd_cert (ARK, ASK), as in the
+ * appendices of the SEV API. All numbers are little-endian. They carry no names and no dates. */
 #ifndef LUCCA_CRYPTO_SEV_CERT_H
 #define LUCCA_CRYPTO_SEV_CERT_H
 
@@ -47,9 +47,9 @@ struct sev_cert {
     uint8_t pubkey[0x404]; /* EC: curve, QX[72], QY[72], zeros */
     struct sev_cert_sig sigs[2];
 };
-static_assert(offsetof(struct sev_cert, pubkey) == 0x010, "SEV API C.1");
-static_assert(offsetof(struct sev_cert, sigs) == 0x414, "SEV API C.1");
-static_assert(sizeof(struct sev_cert) == 0x824, "SEV API C.1");
+static_assert(offsetof(struct sev_cert, pubkey) == 0x010, "SEV API, certificates");
+static_assert(offsetof(struct sev_cert, sigs) == 0x414, "SEV API, certificates");
+static_assert(sizeof(struct sev_cert) == 0x824, "SEV API, certificates");
 
 #define SEV_CERT_BODY offsetof(struct sev_cert, sigs) /* the bytes that signatures cover */
 
@@ -61,8 +61,8 @@ struct amd_cert {
     uint32_t exponent_bits, modulus_bits; /* 4096: other sizes are not made here */
     uint8_t exponent[RSA4096_BYTES], modulus[RSA4096_BYTES], sig[RSA4096_BYTES];
 };
-static_assert(offsetof(struct amd_cert, exponent_bits) == 0x38, "SEV API B.1");
-static_assert(sizeof(struct amd_cert) == 0x640, "SEV API B.1");
+static_assert(offsetof(struct amd_cert, exponent_bits) == 0x38, "SEV API, AMD certificates");
+static_assert(sizeof(struct amd_cert) == 0x640, "SEV API, AMD certificates");
 
 /* What a check of a certificate finds; the SEV status codes of the same name. */
 enum cert_verdict { CERT_GOOD, CERT_INVALID, CERT_BAD_SIGNATURE };

@@ -1,0 +1,35 @@
+/* The AMD Secure Processor, as the rest of the package sees it.
+ *
+ * A hypervisor sees its mailbox: three registers, a command buffer in DRAM (asp_abi.h). Memory
+ * controllers get their keys from it, and a core asks it before it runs a guest with a key.
+ */
+#ifndef LUCCA_SILICON_ASP_H
+#define LUCCA_SILICON_ASP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "silicon/chip.h"
+#include "silicon/dram/dram.h"
+
+struct asp;
+
+/* `cores`: whose caches DF_FLUSH waits for. `platform`: name or directory of a chip identity
+ * (platform.h) that must be of the same `chip`; NULL: a fresh one, not kept. */
+enum status asp_new(const struct chip *chip, struct dram *dram, unsigned cores,
+                    const char *platform, struct asp **out, struct error *err) MUST_USE;
+void asp_free(struct asp *a);
+
+/* C2PMSG by index. A write to ASP_CMDRESP runs the command to its end. Unknown registers read 0. */
+uint32_t asp_read_reg(const struct asp *a, uint32_t reg);
+void asp_write_reg(struct asp *a, uint32_t reg, uint32_t value);
+
+/* Core `core` has executed WBINVD. */
+void asp_note_wbinvd(struct asp *a, unsigned core);
+
+/* May a core run a SEV guest under this ASID: does it belong to a guest that has been launched?
+ * `key`: the guest's. */
+bool asp_vmrun_asid(const struct asp *a, uint32_t asid, dram_key *key) MUST_USE;
+
+#endif

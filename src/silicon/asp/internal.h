@@ -1,0 +1,116 @@
+/* Inside the secure processor: its state, and a command on its way through. */
+#ifndef LUCCA_SILICON_ASP_INTERNAL_H
+#define LUCCA_SILICON_ASP_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "crypto/digest.h"
+#include "silicon/asp/asp.h"
+#include "silicon/asp/identity.h"
+#include "silicon/asp/platform.h"
+#include "silicon/asp_abi.h"
+
+#define ASP_GUESTS 1024u /* handles are 1 to this */
+#define ASP_ASIDS  2048u
+#define ASP_CORES  64u
+
+/* A key slot as the firmware keeps account of it. */
+enum asid_state {
+    ASID_CLEAN,
+    ASID_DIRTY,     /* caches may hold what a guest left: DF_FLUSH cleans */
+    ASID_ALLOCATED, /* activated, its guest not yet launched */
+    ASID_IN_USE,    /* activated, its guest may run */
+};
+
+/* Shared by guests that share a handle's key: an ASID and a state of its own each. */
+struct guest {
+    enum sev_guest_state state; /* SEV_GUEST_UNINIT: the handle is free */
+    uint32_t policy, asid;      /* 0: no ASID */
+    dram_key key;               /* VEK */
+    uint8_t tek[16], tik[16];
+    struct digest *measured; /* until LAUNCH_MEASURE */
+    uint8_t launch_digest[32], measure[32];
+};
+
+struct asp {
+    const struct chip *chip;
+    struct dram *dram;
+    unsigned cores;
+    struct platform *platform;
+
+    uint32_t cmdresp, cmdbuf_lo, cmdbuf_hi;
+
+    enum sev_platform_state state;
+    struct identity identity; /* from INIT to SHUTDOWN */
+    uint64_t nv_paddr;        /* the store that INIT_EX named; 0: the chip's own */
+    struct guest guests[ASP_GUESTS];
+    unsigned guest_count;
+    enum asid_state asids[ASP_ASIDS];
+    uint64_t wbinvd_done; /* cores, since the last DEACTIVATE or INIT */
+};
+
+/* A command between its checks and its deed. Everything that can fail, memory and random numbers
+ * included, happens in check_x, which leaves its results here. */
+struct call {
+    union {
+        struct sev_cmd_init init;
+        struct sev_cmd_init_ex init_ex;
+        struct sev_cmd_platform_status platform_status;
+        struct sev_cmd_buffer buffer;
+        struct sev_cmd_pek_cert_import pek_cert_import;
+        struct sev_cmd_pdh_cert_export pdh_cert_export;
+        struct sev_cmd_handle handle;
+        struct sev_cmd_activate activate;
+        struct sev_cmd_guest_status guest_status;
+        struct sev_cmd_launch_start launch_start;
+        struct sev_cmd_guest_buffer guest_buffer;
+        struct sev_cmd_launch_secret launch_secret;
+        struct sev_cmd_attestation attestation;
+        struct sev_cmd_dbg dbg;
+    } buf;
+    struct guest *guest; /* that the buffer names */
+
+    struct guest fresh;       /* LAUNCH_START: what `guest` shall become */
+    struct identity identity; /* INIT and those that make keys: the next one */
+    bool store_identity;      /* ..and it shall be stored, at nv_paddr, before apply_x */
+    uint64_t nv_paddr;
+    union {
+        struct sev_measurement measurement;
+        struct sev_report report;
+        uint8_t secret[SEV_SECRET_MAX];
+    } out;
+};
+
+/* Ends a check that libcrypto or the machine under us failed. */
+#define SEV_OUT_OF_ORDER SEV_HWERROR_PLATFORM
+
+/* ---- helpers of the commands (asp.c) --------------------------------------------------------- */
+
+/* Is it in DRAM? Nothing else can be read or written by the secure processor. */
+bool asp_reaches(const struct asp *a, uint64_t spa, uint64_t len);
+/* Of addresses that asp_reaches: as the host sees them. */
+void asp_get(struct asp *a, uint64_t spa, void *to, size_t len);
+void asp_put(struct asp *a, uint64_t spa, const void *from, size_t len);
+/* As a guest with that key sees them. */
+void asp_put_private(struct asp *a, uint64_t spa, dram_key key, const void *from, size_t len);
+/* Reads `len` bytes at `from` under one key, writes them at `to` under another; `fed`, unless NULL,
+ * hears of them on the way. */
+void asp_copy(struct asp *a, uint64_t to, dram_key to_key, uint64_t from, dram_key from_key,
+              uint64_t len, struct digest *fed);
+
+uint32_t asp_handle_of(const struct asp *a, const struct guest *g);
+struct guest *asp_guest(struct asp *a, uint32_t handle); /* NULL: no such guest */
+/* Takes its ASID, wipes it; its key dies with the last guest that has it. */
+void asp_guest_end(struct asp *a, struct guest *g);
+void asp_unbind(struct asp *a, struct guest *g);
+
+/* ---- the commands ---------------------------------------------------------------------------- */
+
+#define CMD(name, ...)                                                                             \
+    enum sev_status asp_check_##name(struct asp *a, struct call *c);                               \
+    void asp_apply_##name(struct asp *a, struct call *c);
+#include "silicon/asp/commands.def"
+#undef CMD
+
+#endif
