@@ -31,6 +31,17 @@ uint64_t npt_frames_for(uint64_t ram_low, uint64_t ram_high)
     return 1 + pointers + directories;
 }
 
+uint64_t host_memory_for(uint64_t guest_bytes, unsigned vcpus)
+{
+    uint64_t low, high, frames;
+
+    ram_split(guest_bytes, &low, &high);
+    /* VMCB and host save area of each vCPU; permission maps; the driver's buffers; and as guest
+     * memory is in aligned 2 MiB pieces, one such piece for all that is not. */
+    frames = npt_frames_for(low, high) + 2 * vcpus + 8 + 1 + ASP_DATA_BYTES / PAGE;
+    return guest_bytes + (frames * PAGE + 2 * LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+}
+
 static uint64_t piece_gpa(const struct vm *vm, uint64_t i)
 {
     uint64_t low = vm->ram_low / LARGE_PAGE;
