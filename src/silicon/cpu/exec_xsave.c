@@ -9,6 +9,7 @@
  *    160  XMM0 .. XMM15                          576  YMM0_Hi128 .. YMM15_Hi128
  */
 #include "silicon/cpu/exec.h"
+#include "silicon/cpu/fp.h"
 #include "silicon/cpu/x87.h"
 
 #define COMP_X87  BIT(0)
@@ -22,28 +23,6 @@
 #define AT_UNUSED 416
 #define AT_HEADER 512
 #define AT_YMM    576
-
-#define MXCSR_INIT 0x1F80u
-
-static uint32_t mxcsr_mask(const struct cpu *c)
-{
-    return has(c, FEAT_MISALIGNSSE) ? 0x2FFFF : 0xFFFF;
-}
-
-/* MXCSR with the status flags that the host's unit still holds. */
-static uint32_t mxcsr_get(struct cpu *c)
-{
-    fpenv_leave(c);
-    fpenv_enter(c);
-    return c->mxcsr;
-}
-
-static void mxcsr_set(struct cpu *c, uint32_t value)
-{
-    fpenv_leave(c);
-    c->mxcsr = value;
-    fpenv_enter(c);
-}
 
 /* XMM8 and up exist in 64-bit mode alone. */
 static unsigned vec_count(const struct cpu *c)
@@ -105,7 +84,7 @@ static void x87_take(struct cpu *c, bool wide, const uint8_t *area)
 static void mxcsr_put(const struct cpu *c, uint32_t mxcsr, uint8_t *area)
 {
     store32(area + AT_MXCSR, mxcsr);
-    store32(area + AT_MXCSR + 4, mxcsr_mask(c));
+    store32(area + AT_MXCSR + 4, MXCSR_VALID);
 }
 
 /* Sixteen bytes of each vector register: `half` 0 is XMM, 1 is YMM_Hi128. */
@@ -187,7 +166,7 @@ static void fxsave(struct cpu *c, const struct op *o)
     x87_put(c, o->flags & OP_W, area);
     mem_store(c, o, la, area, AT_MXCSR);
     if (fx_sse(c)) {
-        mxcsr_put(c, mxcsr_get(c), area);
+        mxcsr_put(c, mxcsr_read(c), area);
         mem_store(c, o, la + AT_MXCSR, area + AT_MXCSR, 8);
     }
     mem_store(c, o, la + AT_ST, area + AT_ST, AT_XMM - AT_ST);
@@ -205,9 +184,9 @@ static void fxrstor(struct cpu *c, const struct op *o)
 
     mem_load(c, o, area_ea(c, o, 512, ACCESS_READ, 16), area, 512);
     if (fx_sse(c)) {
-        if (load32(area + AT_MXCSR) & ~mxcsr_mask(c))
+        if (load32(area + AT_MXCSR) & ~MXCSR_VALID)
             cpu_fault(c, o, EXC_GP, 0);
-        mxcsr_set(c, load32(area + AT_MXCSR));
+        mxcsr_write(c, load32(area + AT_MXCSR));
     }
     x87_take(c, o->flags & OP_W, area);
     if (fx_xmm(c))
@@ -244,7 +223,7 @@ static void components_store(struct cpu *c, const struct op *o, uint64_t la, uin
         mem_store(c, o, la + AT_ST, area + AT_ST, AT_XMM - AT_ST);
     }
     if (mxcsr) {
-        mxcsr_put(c, mxcsr_get(c), area);
+        mxcsr_put(c, mxcsr_read(c), area);
         mem_store(c, o, la + AT_MXCSR, area + AT_MXCSR, 8);
     }
     if (which & COMP_SSE) {
@@ -300,7 +279,7 @@ static void xsave_compacted(struct cpu *c, const struct op *o, uint64_t rfbm)
     la = area_ea(c, o, area_size(rfbm), ACCESS_WRITE, 64);
     mmu_probe_write(c, o, la, area_size(rfbm));
     used = xinuse(c, vec_count(c));
-    if (mxcsr_get(c) != MXCSR_INIT)
+    if (mxcsr_read(c) != MXCSR_DEFAULT)
         used |= COMP_SSE;
     used &= rfbm;
     components_store(c, o, la, used, used & COMP_SSE);
@@ -377,8 +356,8 @@ static uint32_t mxcsr_wanted(struct cpu *c, const uint8_t *area, uint64_t rfbm)
     if (!compacted && rfbm & (COMP_SSE | COMP_AVX))
         return load32(area + AT_MXCSR);
     if (!compacted || !(rfbm & COMP_SSE))
-        return mxcsr_get(c);
-    return load64(area + AT_HEADER) & COMP_SSE ? load32(area + AT_MXCSR) : MXCSR_INIT;
+        return mxcsr_read(c);
+    return load64(area + AT_HEADER) & COMP_SSE ? load32(area + AT_MXCSR) : MXCSR_DEFAULT;
 }
 
 static void xrstor_from(struct cpu *c, const struct op *o, uint64_t enabled, bool supervisor)
@@ -394,9 +373,9 @@ static void xrstor_from(struct cpu *c, const struct op *o, uint64_t enabled, boo
         (supervisor && !(load64(area + AT_HEADER + 8) & COMPACTED)))
         cpu_fault(c, o, EXC_GP, 0);
     mxcsr = mxcsr_wanted(c, area, rfbm);
-    if (mxcsr & ~mxcsr_mask(c))
+    if (mxcsr & ~MXCSR_VALID)
         cpu_fault(c, o, EXC_GP, 0);
-    mxcsr_set(c, mxcsr);
+    mxcsr_write(c, mxcsr);
     components_apply(c, area, rfbm, o->flags & OP_W, vec_count(c));
 }
 
@@ -429,7 +408,7 @@ void cpu_xsave(const struct cpu *c, uint8_t image[CPU_XSAVE_BYTES])
 /* Bits of MXCSR that the chip lacks are dropped: the host's own XRSTOR would fault on them. */
 void cpu_xrstor(struct cpu *c, const uint8_t image[CPU_XSAVE_BYTES])
 {
-    c->mxcsr = load32(image + AT_MXCSR) & mxcsr_mask(c);
+    c->mxcsr = load32(image + AT_MXCSR) & MXCSR_VALID;
     components_apply(c, image, COMP_X87 | COMP_SSE | COMP_AVX, true, 16);
 }
 

@@ -68,12 +68,4 @@ void x87_init_state(struct cpu *c);
 /* The full tag word: 2 bits a physical register; 0 valid, 1 zero, 2 special, 3 empty. */
 uint16_t x87_tag_word(const struct cpu *c);
 
-/* Entering MMX state: TOP is 0, every register valid (APM1 5.14.2). Waits first. */
-static inline void mmx_enter(struct cpu *c, const struct op *o)
-{
-    x87_wait(c, o);
-    c->x87.sw &= (uint16_t)~0x3800u;
-    c->x87.valid = 0xFF;
-}
-
 #endif
