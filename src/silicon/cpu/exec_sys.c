@@ -5,7 +5,7 @@
 #define XCR0_SSE BIT(1)
 #define XCR0_AVX BIT(2)
 
-_Noreturn void refuse(struct cpu *c, const struct op *o, const char *what)
+_Noreturn void refuse_op(struct cpu *c, const struct op *o, const char *what)
 {
     warn("core %u at %#llx: %s: not implemented, the guest is shut down", c->id,
          (unsigned long long)op_rip(c, o), what);
@@ -220,12 +220,40 @@ static void do_wbinvd(struct cpu *c, const struct op *o)
 EXEC_ANY(wbinvd, do_wbinvd);
 
 /* ---- idling ---- */
+/* IOPL decides, not CPL (APM3 CLI, STI). */
+static void need_iopl(struct cpu *c, const struct op *o)
+{
+    unsigned iopl = c->rflags >> 12 & 3;
+
+    if (c->cr0 & CR0_PE && c->cpl > iopl)
+        cpu_fault(c, o, EXC_GP, 0);
+}
+
+static void do_cli(struct cpu *c, const struct op *o)
+{
+    need_iopl(c, o);
+    c->rflags &= ~RFLAGS_IF;
+    LEAVE_AFTER(c, o);
+}
+EXEC_ANY(cli, do_cli);
+
+/* The instruction after STI runs before an interrupt, if STI opened the gate. */
+static void do_sti(struct cpu *c, const struct op *o)
+{
+    need_iopl(c, o);
+    if (!(c->rflags & RFLAGS_IF))
+        c->shadow = true;
+    c->rflags |= RFLAGS_IF;
+    LEAVE_AFTER(c, o);
+}
+EXEC_ANY(sti, do_sti);
+
 static void do_hlt(struct cpu *c, const struct op *o)
 {
     need_cpl0(c, o);
     if (c->guest && c->vmcb.intercept3 & INTERCEPT_BIT(VMEXIT_HLT))
         cpu_exit(c, o, VMEXIT_HLT, 0, 0);
-    refuse(c, o, "HLT that no hypervisor intercepts");
+    refuse_op(c, o, "HLT that no hypervisor intercepts");
 }
 EXEC_ANY(hlt, do_hlt);
 
@@ -331,7 +359,7 @@ static void do_svm(struct cpu *c, const struct op *o)
         cpu_fault(c, o, EXC_UD, 0);
     need_cpl0(c, o);
     cpu_intercept(c, o);
-    refuse(c, o, insn_rows[o->form].form);
+    refuse_op(c, o, insn_rows[o->form].form);
 }
 EXEC_ANY(svm, do_svm);
 
