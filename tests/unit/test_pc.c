@@ -19,6 +19,10 @@ static void put(void *backend, const uint8_t *bytes, size_t n)
     strncat(r->text, (const char *)bytes, n);
 }
 
+static void drop(void *backend, const uint8_t *bytes, size_t n)
+{
+}
+
 static struct rig *setup(void)
 {
     struct rig *r = calloc(1, sizeof(*r));
@@ -288,13 +292,76 @@ static void reset_is_power_on(void **state)
     teardown(r);
 }
 
+/* A guest that pokes everywhere: nothing may break but its own machine. */
+static void random_accesses_do_no_harm(void **state)
+{
+    static const uint32_t windows[][2] = {
+        {0xFEC00000, 0x1000},  {0xFEE00000, 0x1000},      {PCI_ECAM_BASE, 0x40000},
+        {0xFF000000, 0x10000}, {PCI_MMIO32_BASE, 0x4000}, {0xFFFFF000, 0xFFF},
+    };
+    static const uint16_t ports[] = {0x20,  0x40,  0x60,  0x70,  0x80,  0xA0,  0xE0,
+                                     0x3F8, 0x4D0, 0x510, 0x600, 0x620, 0xCF8, 0x2000};
+    struct rig *r = setup();
+    uint64_t x = 88172645463325252u;
+
+    r->com.put = r->con.put = drop;
+    for (int i = 0; i < 400000; i++) {
+        unsigned size = 1u << (x >> 8 & 3), w = (x >> 32 & 0xFF) % COUNT(windows);
+        unsigned port = ports[(x >> 40 & 0xFF) % COUNT(ports)] + (x >> 48 & 31);
+        uint64_t value = x * 0x9E3779B97F4A7C15u >> (x & 63), at;
+        struct lapic *a = board_lapic(r->f->board, x >> 5 & 1);
+
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        at = windows[w][0] + x % windows[w][1];
+        switch (x >> 20 & 7) {
+        case 0:
+            bus_write(r->f->bus, BUS_PORTS, port, MIN(size, 4), value);
+            break;
+        case 1:
+            bus_read(r->f->bus, BUS_PORTS, port, MIN(size, 4));
+            break;
+        case 2:
+            bus_write(r->f->bus, BUS_MEMORY, at, size, value);
+            break;
+        case 3:
+            bus_read(r->f->bus, BUS_MEMORY, at, size);
+            break;
+        case 4:
+            lapic_write(a, x >> 30 & 0xFFF, (uint32_t)value);
+            break;
+        case 5:
+            if (lapic_wrmsr(a, 0x800 + (x >> 30 & 0xFF), value))
+                lapic_read(a, x >> 30 & 0xFFF);
+            break;
+        case 6:
+            if (!lapic_wrmsr(a, x >> 30 & 1 ? 0x1B : 0x6E0, value))
+                lapic_take(a);
+            break;
+        case 7:
+            r->f->now += value >> 36;
+            board_run_timers(r->f->board);
+            if (lapic_take(a) >= 0 && !lapic_take_init(a))
+                lapic_sipi_vector(a);
+            break;
+        }
+    }
+    pc_reset(r->pc);
+    assert_int_equal(fate(r), FATE_RUNNING);
+    teardown(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(s5_powers_off),      cmocka_unit_test(the_power_button_is_an_sci),
-        cmocka_unit_test(the_pm_timer_turns), cmocka_unit_test(fw_cfg_by_ports),
-        cmocka_unit_test(fw_cfg_by_dma),      cmocka_unit_test(there_are_ways_to_end),
-        cmocka_unit_test(small_ports),        cmocka_unit_test(reset_is_power_on),
+        cmocka_unit_test(s5_powers_off),
+        cmocka_unit_test(the_power_button_is_an_sci),
+        cmocka_unit_test(the_pm_timer_turns),
+        cmocka_unit_test(fw_cfg_by_ports),
+        cmocka_unit_test(fw_cfg_by_dma),
+        cmocka_unit_test(there_are_ways_to_end),
+        cmocka_unit_test(small_ports),
+        cmocka_unit_test(reset_is_power_on),
+        cmocka_unit_test(random_accesses_do_no_harm),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

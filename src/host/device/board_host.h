@@ -52,9 +52,10 @@ uint64_t board_next_deadline(const struct board *b);
 void board_run_timers(struct board *b);
 
 /* ---- file descriptors ---- */
-/* Waits up to `timeout_ns` (0: looks only; UINT64_MAX: for ever) for a watched descriptor, runs the
- * callbacks of those that are ready, and says how many. A signal ends the wait with 0. The wait is
- * the host's time: under a virtual clock pass 0 unless every vCPU waits and no timer is armed. */
+/* Waits up to `timeout_ns` (0: looks only; UINT64_MAX: for ever) for a descriptor of the watches
+ * and pollers, runs their callbacks, and says how many were ready. A signal ends the wait with 0.
+ * The wait is the host's time: under a virtual clock pass 0 unless every vCPU waits and no timer is
+ * armed. */
 int board_poll(struct board *b, uint64_t timeout_ns);
 /* Does anything outside the VM (a watched descriptor or a poller) have a way to wake it? */
 bool board_has_peers(const struct board *b);

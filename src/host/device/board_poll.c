@@ -116,28 +116,23 @@ static int wait_fds(struct pollset *set, uint64_t timeout_ns, uint32_t timeout_m
     return ppoll(set->fds, set->count, timeout_ns == UINT64_MAX ? NULL : &ts, NULL);
 }
 
-static int run_watches(struct board *b, size_t count)
+static void run_watches(struct board *b, size_t count)
 {
-    int ran = 0;
-
     for (size_t i = 0; i < count; i++) {
         short revents = b->pollset->fds[i].revents;
         struct watch w = b->watches[i];
 
-        /* The entry may have been dropped, and its number given to another, by an earlier one. */
-        if (!revents || w.gone || w.fd != b->pollset->fds[i].fd)
-            continue;
-        w.fn(w.ctx, revents);
-        ran++;
+        /* An earlier callback may have dropped the entry or its interest. */
+        if (revents && w.events && !w.gone)
+            w.fn(w.ctx, revents);
     }
-    return ran;
 }
 
 int board_poll(struct board *b, uint64_t timeout_ns)
 {
     uint32_t timeout_ms = UINT32_MAX;
     size_t count = b->watch_count;
-    int ran = 0, ready;
+    int ready;
 
     if (!b->pollset && !(b->pollset = calloc(1, sizeof(*b->pollset))))
         return 0;
@@ -154,12 +149,12 @@ int board_poll(struct board *b, uint64_t timeout_ns)
         b->pollset->fds[i].revents = 0;
     b->polling = true;
     if (ready > 0)
-        ran = run_watches(b, count);
+        run_watches(b, count);
     for (struct poller *p = b->pollers; p; p = p->next)
         p->after(p->ctx, b->pollset);
     b->polling = false;
     sweep_watches(b);
-    return ran;
+    return MAX(ready, 0);
 }
 
 void board_poll_free(struct board *b)

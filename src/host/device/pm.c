@@ -30,6 +30,7 @@ struct pm {
     uint16_t sts, en, cnt;
     uint64_t seen;            /* half turns of the timer that the status has accounted for */
     uint8_t gpe[PC_GPE0_LEN]; /* status, then enables */
+    bool warned; /* of a sleep state that does not exist: once */
     struct timer timer;
 };
 
@@ -85,8 +86,9 @@ static void write_control(struct pm *p, uint16_t value)
         return;
     if (type == S5_TYPE)
         board_end(p->board, FATE_POWEROFF, 0, "ACPI S5");
-    else
+    else if (!p->warned)
         warn("the guest asks for ACPI sleep type %u, which this machine does not offer", type);
+    p->warned = true;
 }
 
 static void pm_write_byte(struct pm *p, unsigned off, uint8_t value, uint8_t control[2])
