@@ -477,6 +477,7 @@ static void entropy_comes_from_its_source(void **state)
     assert_int_equal(virtio_rng_new(rig.f->board, rig.pci, count_up, &next, &dev, &err), OK);
     rig_find(&rig, 1);
     assert_int_equal(cfg_get(&rig, 2, 2), 0x1044);
+    assert_int_equal(config_get(&rig, 0, 4), 0); /* no configuration, but a place for it */
     live(RIG_USUAL);
     assert_int_equal(rig_do(&rig, 0, 0, 0, IN, 100), 100);
     assert_int_equal(data(IN)[0], 0);

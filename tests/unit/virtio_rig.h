@@ -115,7 +115,7 @@ static inline void rig_find(struct rig *r, unsigned slot)
             fail_msg("capability of kind %u", cfg_get(r, at + 3, 1));
         }
     }
-    assert_true(r->common && r->notify && r->isr && r->msix && r->access);
+    assert_true(r->common && r->notify && r->isr && r->config && r->msix && r->access);
     cfg_set(r, 4, 2, 6); /* memory, bus master */
 }
 

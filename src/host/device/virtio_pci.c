@@ -260,6 +260,12 @@ static uint64_t bytes_at(const uint8_t *bytes, size_t have, uint64_t off, unsign
     return v;
 }
 
+/* Drivers want the structure to be there, and not empty, even where a device defines none. */
+static unsigned config_size(const struct virtio *dev)
+{
+    return MAX(dev->model->config_len, 4u);
+}
+
 static uint64_t bar_read(void *opaque, uint64_t off, unsigned size)
 {
     uint8_t image[COMMON_SIZE];
@@ -273,7 +279,7 @@ static uint64_t bar_read(void *opaque, uint64_t off, unsigned size)
     case 1:
         return at ? 0 : isr_read(dev);
     case 2:
-        return bytes_at(dev->config, dev->model->config_len, at, size);
+        return bytes_at(dev->config, config_size(dev), at, size);
     default:
         return 0; /* notify is for writing */
     }
@@ -400,8 +406,7 @@ enum status virtio_plug(struct virtio *dev, struct pci_bus *pci, struct virtio *
     };
     add_cap(dev, CAP_COMMON, 0, COMMON_SIZE, 16, 0);
     add_cap(dev, CAP_ISR, REGION, 1, 16, 0);
-    if (model->config_len)
-        add_cap(dev, CAP_DEVICE, 2 * REGION, model->config_len, 16, 0);
+    add_cap(dev, CAP_DEVICE, 2 * REGION, config_size(dev), 16, 0);
     add_cap(dev, CAP_NOTIFY, 3 * REGION, NOTIFY_STEP * dev->queue_count, 20, NOTIFY_STEP);
     dev->cfg_access = add_cap(dev, CAP_PCI_CFG, 0, 0, ACCESS_SIZE, 0);
     status = pci_add(pci, &dev->pci, err);
