@@ -42,6 +42,6 @@ static inline void put_zf(struct cpu *c, bool zf)
 }
 
 /* Stops the guest at something this silicon does not do, by name. */
-_Noreturn void refuse(struct cpu *c, const struct op *o, const char *what);
+_Noreturn void refuse_op(struct cpu *c, const struct op *o, const char *what);
 
 #endif

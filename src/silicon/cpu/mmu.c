@@ -377,7 +377,7 @@ static void note_instruction(struct cpu *c, const struct op *o)
         uint64_t la = code_linear(c, op_rip(c, o) + have);
         unsigned n = MIN(max - have, FRAME_SIZE - (unsigned)(la & FRAME_MASK));
 
-        if (!walk(c, c->mmu->nested, la, ACCESS_FETCH, view, &p, &f) ||
+        if (!mmu_walk(c, c->mmu->nested, la, ACCESS_FETCH, view, &p, &f) ||
             !dram_read(c->dram, p.spa | (la & FRAME_MASK), key, c->vmcb.insn_bytes + have, n))
             break;
         have += n;
@@ -433,7 +433,7 @@ static struct page translate(struct cpu *c, const struct op *o, uint64_t la, enu
 
     if (LIKELY(p->tag == tag && p->rights & CAN(acc)))
         return *p;
-    if (!walk(c, c->mmu->nested, la, acc, view, &found, &f))
+    if (!mmu_walk(c, c->mmu->nested, la, acc, view, &found, &f))
         walk_failed(c, o, acc, &f);
     found.tag = tag;
     if (found.shift != FRAME_SHIFT)

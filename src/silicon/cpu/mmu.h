@@ -36,8 +36,8 @@ struct walk_fault {
 /* ---- walk.c ---- */
 /* Translates `la` for an access through `cache` (NESTED_PAGES), setting A and D bits; false: `f`
  * says why not. */
-bool walk(struct cpu *c, struct nested_page *cache, uint64_t la, enum access acc, enum view view,
-          struct page *p, struct walk_fault *f);
+bool mmu_walk(struct cpu *c, struct nested_page *cache, uint64_t la, enum access acc,
+              enum view view, struct page *p, struct walk_fault *f);
 /* Bits of a CR3 that must be zero in the current mode (APM2 5.2.1, 5.3.2). */
 uint64_t cr3_reserved(const struct cpu *c);
 /* Without nested paging: the legacy PAE page-directory pointers at `cr3` that are present have
