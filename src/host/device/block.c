@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
+#include "base/log.h"
 
 /* ---- host files ---- */
 
@@ -124,8 +124,13 @@ enum status block_open(const char *path, enum block_format format, bool readonly
 
 void block_close(struct block *b)
 {
-    if (b)
-        b->ops->close(b);
+    struct error err;
+
+    if (!b)
+        return;
+    if (block_flush(b, &err) != OK)
+        warn("%s", err.text);
+    b->ops->close(b);
 }
 
 static enum status judge(const struct block *b, uint64_t off, uint64_t len, bool writes,

@@ -12,9 +12,9 @@ enum status file_open(const char *path, bool readonly, int *fd, struct error *er
 enum status file_size(int fd, const char *path, uint64_t *size, struct error *err) MUST_USE;
 /* Bytes past the end of the file read as zeros. */
 enum status image_read(int fd, const char *path, uint64_t off, void *to, size_t len,
-                      struct error *err) MUST_USE;
-enum status image_write(int fd, const char *path, uint64_t off, const void *from, size_t len,
                        struct error *err) MUST_USE;
+enum status image_write(int fd, const char *path, uint64_t off, const void *from, size_t len,
+                        struct error *err) MUST_USE;
 enum status file_flush(int fd, const char *path, struct error *err) MUST_USE;
 
 /* `guessed`: nobody said that it is raw, so refuse what begins like a qcow2 image. */
