@@ -30,7 +30,7 @@ struct pm {
     uint16_t sts, en, cnt;
     uint64_t seen;            /* half turns of the timer that the status has accounted for */
     uint8_t gpe[PC_GPE0_LEN]; /* status, then enables */
-    bool warned; /* of a sleep state that does not exist: once */
+    bool warned;              /* of a sleep state that does not exist: once */
     struct timer timer;
 };
 
