@@ -162,15 +162,15 @@ typedef void native_fn(const uint8_t *area, struct result *out, uint8_t *mem, co
 static void native_run(uint8_t *thunk, const struct mcase *k, struct result *r, uint8_t *mem)
 {
     static const uint8_t head[] = {
-        0x48, 0x0F, 0xAE, 0x0F,                        /* fxrstor64 [rdi] */
-        0x49, 0x89, 0xF1, 0x48, 0x89, 0xD7,            /* mov r9, rsi; mov rdi, rdx */
-        0x48, 0x8B, 0x01, 0x48, 0x8B, 0x49, 0x08,      /* mov rax, [rcx]; mov rcx, [rcx+8] */
+        0x48, 0x0F, 0xAE, 0x0F,                   /* fxrstor64 [rdi] */
+        0x49, 0x89, 0xF1, 0x48, 0x89, 0xD7,       /* mov r9, rsi; mov rdi, rdx */
+        0x48, 0x8B, 0x01, 0x48, 0x8B, 0x49, 0x08, /* mov rax, [rcx]; mov rcx, [rcx+8] */
     };
     static const uint8_t tail[] = {
-        0x49, 0x0F, 0xAE, 0x01,                         /* fxsave64 [r9] */
-        0x49, 0x89, 0x81, 0x00, 0x02, 0x00, 0x00,       /* mov [r9+512], rax */
-        0x49, 0x89, 0x89, 0x08, 0x02, 0x00, 0x00,       /* mov [r9+520], rcx */
-        0xDB, 0xE3, 0xC3,                               /* fninit; ret */
+        0x49, 0x0F, 0xAE, 0x01,                   /* fxsave64 [r9] */
+        0x49, 0x89, 0x81, 0x00, 0x02, 0x00, 0x00, /* mov [r9+512], rax */
+        0x49, 0x89, 0x89, 0x08, 0x02, 0x00, 0x00, /* mov [r9+520], rcx */
+        0xDB, 0xE3, 0xC3,                         /* fninit; ret */
     };
     uint32_t mxcsr;
 
@@ -248,8 +248,7 @@ static void host_agrees(void **state)
     for (enum form f = 0; f < FORMS; f++) {
         const struct row *row = &insn_rows[f];
 
-        if (row->rules & MMX &&
-            (has_where(row, AT_P) || has_where(row, AT_Q) || row->byte == 0x77))
+        if (row->rules & MMX && (has_where(row, AT_P) || has_where(row, AT_Q) || row->byte == 0x77))
             bad += compare_row(row, thunk, mem);
     }
     assert_int_equal(bad, 0);

@@ -108,15 +108,15 @@ static void vec_zero(struct cpu *c, unsigned half, unsigned count)
 
 /* ---- XINUSE: which components differ from their initial configuration ---- */
 
+/* The error pointers do not count. */
 static bool x87_in_use(const struct cpu *c)
 {
-    struct x87 init = {.cw = X87_CW_INIT};
     const struct x87 *x = &c->x87;
 
     for (unsigned i = 0; i < 8; i++)
         if (x->reg[i].mant || x->reg[i].se)
             return true;
-    return x->cw != init.cw || x->sw || x->valid || x->fop || x->ip || x->dp || x->cs || x->ds;
+    return x->cw != X87_CW_INIT || x->sw || x->valid;
 }
 
 static bool vec_in_use(const struct cpu *c, unsigned half, unsigned count)
