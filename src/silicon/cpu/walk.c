@@ -339,8 +339,8 @@ static bool walk_guest(struct cpu *c, struct nested_page *cache, uint64_t la, en
     return true;
 }
 
-bool walk(struct cpu *c, struct nested_page *cache, uint64_t la, enum access acc, enum view view,
-          struct page *p, struct walk_fault *f)
+bool mmu_walk(struct cpu *c, struct nested_page *cache, uint64_t la, enum access acc,
+              enum view view, struct page *p, struct walk_fault *f)
 {
     struct nested_page np;
     uint64_t gpa = PAGE_OF(la);
