@@ -302,40 +302,57 @@ ROUND(roundpd, b, vec_only(c, o, o->size), true);
 ROUND(roundss, vec_src1(c, o), vec_src2(c, o, 4), false);
 ROUND(roundsd, vec_src1(c, o), vec_src2(c, o, 8), false);
 
-/* ---- DPPS, DPPD (SSE4.1): imm 7:4 which products count, 3:0 where the sum goes ---- */
-static void soft_dpps(struct fp *f, union lane *r, const union lane *a, const union lane *b,
-                      unsigned imm)
+/* ---- DPPS, DPPD (SSE4.1): imm 7:4 which products count, 3:0 where the sum goes. All products,
+ * then all sums of two, then all sums of four: each step raises its exceptions. ---- */
+static void dot_ps(struct fp *f, wide *r, const union vec *a, const union vec *b, unsigned imm,
+                   unsigned n)
 {
-    uint32_t p[4], sum;
+    for (unsigned i = 0; i < n / 4; i++)
+        r->d[i] = imm >> (4 + i % 4) & 1 ? fp_mul32(f, a->d[i], b->d[i]) : 0;
+    if (!fp_goes_on(f))
+        return;
+    for (unsigned i = 0; i < n / 4; i += 2)
+        r->d[i] = fp_add32(f, r->d[i], r->d[i + 1]);
+    if (!fp_goes_on(f))
+        return;
+    for (unsigned i = 0; i < n / 4; i += 4) {
+        uint32_t sum = fp_add32(f, r->d[i], r->d[i + 2]);
 
-    for (unsigned i = 0; i < 4; i++)
-        p[i] = imm >> (4 + i) & 1 ? fp_mul32(f, a->d[i], b->d[i]) : 0;
-    sum = fp_add32(f, p[0], p[1]);
-    sum = fp_add32(f, sum, fp_add32(f, p[2], p[3]));
-    for (unsigned i = 0; i < 4; i++)
-        r->d[i] = imm >> i & 1 ? sum : 0;
+        for (unsigned j = 0; j < 4; j++)
+            r->d[i + j] = imm >> j & 1 ? sum : 0;
+    }
 }
 
-static void soft_dppd(struct fp *f, union lane *r, const union lane *a, const union lane *b,
-                      unsigned imm)
+static void dot_pd(struct fp *f, wide *r, const union vec *a, const union vec *b, unsigned imm,
+                   unsigned n)
 {
-    uint64_t p[2], sum;
+    uint64_t sum;
 
     for (unsigned i = 0; i < 2; i++)
-        p[i] = imm >> (4 + i) & 1 ? fp_mul64(f, a->q[i], b->q[i]) : 0;
-    sum = fp_add64(f, p[0], p[1]);
+        r->q[i] = imm >> (4 + i) & 1 ? fp_mul64(f, a->q[i], b->q[i]) : 0;
+    if (!fp_goes_on(f))
+        return;
+    sum = fp_add64(f, r->q[0], r->q[1]);
     for (unsigned i = 0; i < 2; i++)
         r->q[i] = imm >> i & 1 ? sum : 0;
 }
 
-#define DOT_PRODUCT(name)                                                                          \
-    static void vec_##name(struct cpu *c, const struct op *o)                                      \
+#define DOT_PRODUCT(name, kernel)                                                                  \
+    static void dot_product_##name(struct cpu *c, const struct op *o)                              \
     {                                                                                              \
         const union vec *b = vec_src2(c, o, o->size);                                              \
+        struct fp f = fp_begin(c);                                                                 \
+        wide r = {.q = {0}};                                                                       \
                                                                                                    \
-        fp_soft(c, o, soft_##name, vec_src1(c, o), b, (uint8_t)o->imm);                            \
+        kernel(&f, &r, vec_src1(c, o), b, (unsigned)o->imm, o->size);                              \
+        fp_end(c, o, &f);                                                                          \
+        vec_done(c, o, &r);                                                                        \
+    }                                                                                              \
+    static void vec_##name(struct cpu *c, const struct op *o)                                      \
+    {                                                                                              \
+        dot_product_##name(c, o);                                                                  \
         NEXT(c, o);                                                                                \
     }                                                                                              \
     EXEC_ANY(vec_##name, vec_##name)
-DOT_PRODUCT(dpps);
-DOT_PRODUCT(dppd);
+DOT_PRODUCT(dpps, dot_ps);
+DOT_PRODUCT(dppd, dot_pd);

@@ -83,9 +83,9 @@ ALWAYS uint64_t round_shift(const struct fp *f, bool sign, u128 v, unsigned by, 
     u128 rest, half;
     bool up;
 
-    if (by > 127) { /* all of it is below half a unit */
-        v = v != 0;
-        by = 2;
+    if (by > 127) {
+        v = by > 128 ? v != 0 : v >> 1 | (v & 1);
+        by = 127;
     }
     kept = (uint64_t)(v >> by);
     rest = v & (((u128)1 << by) - 1);
@@ -114,7 +114,7 @@ ALWAYS uint64_t finish(struct fp *f, struct format t, bool sign, int exp, u128 s
     m = round_shift(f, sign, sig, drop, &inexact);
     carry = (int)(m >> t.precision);
     if (exp + carry < t.emin) { /* tiny even after rounding */
-        if (f->ue_unmasked) {
+        if (f->unmasked & MXCSR_UE) {
             f->post |= inexact ? MXCSR_UE | MXCSR_PE : MXCSR_UE;
             return 0; /* never seen: #XF follows */
         }
@@ -132,7 +132,8 @@ ALWAYS uint64_t finish(struct fp *f, struct format t, bool sign, int exp, u128 s
     if (exp + carry > t.emax) {
         bool away = f->rounding == ROUND_NEAREST || f->rounding == (sign ? ROUND_DOWN : ROUND_UP);
 
-        f->post |= MXCSR_OE | MXCSR_PE;
+        /* Unmasked, only the significand's rounding counts as inexact. */
+        f->post |= f->unmasked & MXCSR_OE && !inexact ? MXCSR_OE : MXCSR_OE | MXCSR_PE;
         return away ? infinity(t, sign) : infinity(t, sign) - 1;
     }
     /* m's hidden bit adds 1 to the exponent's field, a carry 2. */
@@ -517,24 +518,26 @@ uint16_t fp_32_to_16(struct fp *f, uint32_t a)
     return (uint16_t)convert(f, F32, F16, a, true);
 }
 
-/* Approximations: the correctly rounded value cut to 12 bits of fraction, denormals as zeros. */
+/* Approximations: the correctly rounded value cut to 12 bits of fraction; denormals are zeros. */
 static uint32_t approximate(uint32_t v)
 {
-    return v & ~UINT32_C(0x7FF);
+    return (v & 0x7FFFFFFF) > 0x7F800000 ? v : v & ~UINT32_C(0x7FF);
 }
 
 uint32_t fp_rcp(uint32_t a)
 {
     struct fp f = {.daz = true, .ftz = true};
 
-    return approximate(fp_div32(&f, UINT32_C(0x3F800000), a));
+    if ((a & 0x7FFFFFFF) >= 0x7E800000 && (a & 0x7FFFFFFF) < 0x7F800000)
+        return a & 0x80000000; /* 2^126 and above */
+    return approximate(fp_div32(&f, 0x3F800000, a));
 }
 
 uint32_t fp_rsqrt(uint32_t a)
 {
     struct fp f = {.daz = true, .ftz = true};
 
-    return approximate(fp_div32(&f, UINT32_C(0x3F800000), fp_sqrt32(&f, a)));
+    return approximate(fp_div32(&f, 0x3F800000, fp_sqrt32(&f, a)));
 }
 
 /* ---- MXCSR ---- */
@@ -543,17 +546,16 @@ struct fp fp_begin(const struct cpu *c)
     return (struct fp){.rounding = MXCSR_RC(c->mxcsr),
                        .daz = c->mxcsr & MXCSR_DAZ,
                        .ftz = c->mxcsr & MXCSR_FTZ,
-                       .ue_unmasked = !(c->mxcsr & MXCSR_UE << 7)};
+                       .unmasked = (uint8_t)(~c->mxcsr >> 7 & MXCSR_FLAGS)};
 }
 
 void fp_end(struct cpu *c, const struct op *o, const struct fp *f)
 {
-    uint32_t unmasked = ~c->mxcsr >> 7 & MXCSR_FLAGS;
-    uint32_t raised = f->pre;
+    uint32_t raised = f->before | f->pre;
 
-    if (!(f->pre & unmasked))
+    if (!(f->pre & f->unmasked))
         raised |= f->post;
     c->mxcsr |= raised;
-    if (raised & unmasked)
+    if (raised & f->unmasked)
         cpu_fault(c, o, c->cr4 & CR4_OSXMMEXCPT ? EXC_XF : EXC_UD, 0);
 }

@@ -44,10 +44,21 @@ enum { ROUND_NEAREST, ROUND_DOWN, ROUND_UP, ROUND_ZERO };
  * result is computed and the others (OE UE PE) do not show (APM1 4.10). */
 struct fp {
     uint8_t rounding;
+    uint8_t unmasked; /* in the flags' order */
     bool daz, ftz;
-    bool ue_unmasked;
     uint8_t pre, post;
+    uint8_t before; /* of the instruction's earlier steps */
 };
+
+/* Between the steps of an instruction; false when an exception ends it here. */
+static inline bool fp_goes_on(struct fp *f)
+{
+    if ((f->pre | f->post) & f->unmasked)
+        return false;
+    f->before |= f->pre | f->post;
+    f->pre = f->post = 0;
+    return true;
+}
 
 static inline bool fp_native(const struct cpu *c)
 {
