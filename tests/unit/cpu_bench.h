@@ -22,6 +22,14 @@ struct bench {
     struct cpu *c;
 };
 
+/* CR0, CR4 or EFER changed: what follows from them, and 64-bit code in any case. */
+static inline void bench_world(struct bench *b, uint64_t cr3)
+{
+    mmu_world(b->c, cr3);
+    cpu_mode_changed(b->c);
+    b->c->decode = (b->c->decode & ~DECODE_SIZE) | 2;
+}
+
 /* 64-bit code at CPL 0 over untranslated memory: the decoder and the routines look at no more. */
 static inline void bench_start(struct bench *b)
 {
@@ -34,9 +42,9 @@ static inline void bench_start(struct bench *b)
     b->c->cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
     b->c->xcr0 = 7;
     b->c->cpl = 0;
-    mmu_world(b->c, 0);
-    cpu_mode_changed(b->c);
-    b->c->decode = (b->c->decode & ~DECODE_SIZE) | 2;
+    for (unsigned i = 0; i < FLAT; i++)
+        b->c->seg[i] = (struct seg){.attrib = i == CS ? 0xAFB : 0xCF3, .limit = UINT32_MAX};
+    bench_world(b, 0);
     b->c->r[REG_BLOCK] = BENCH_CODE;
 }
 

@@ -392,15 +392,14 @@ static void page(uint32_t hole)
     bench.c->cr0 |= CR0_PG | CR0_WP;
     bench.c->cr4 |= CR4_PAE;
     bench.c->efer |= EFER_LME | EFER_LMA;
-    mmu_world(bench.c, 0x100000);
-    mmu_context(bench.c);
+    bench_world(&bench, 0x100000);
 }
 
 /* An area that ends in a page that is not there: #PF, and nothing was written. */
 static void faults_leave_no_trace(void **state)
 {
     static const uint8_t *const ops[] = {fxsave, xsave, xsaveopt, xsavec, xsaves};
-    static const uint8_t fnsave[] = {0x90, 0x90, 0xDD, 0x37}, fnstenv[] = {0xD9, 0x37};
+    static const uint8_t fnsave[] = {0xDD, 0x37}, fnstenv[] = {0xD9, 0x37};
     uint32_t hole = BENCH_AREA + 0x2000;
     uint8_t before[256], after[256];
 
@@ -418,7 +417,7 @@ static void faults_leave_no_trace(void **state)
         assert_int_equal(op_at(i ? xrstor : fxrstor, hole - 256, 7), EXC_PF);
     }
     bench.c->r[RDI] = hole - 60;
-    assert_int_equal(bench_run(&bench, fnsave + 2, 2), EXC_PF);
+    assert_int_equal(bench_run(&bench, fnsave, 2), EXC_PF);
     bench.c->r[RDI] = hole - 20;
     assert_int_equal(bench_run(&bench, fnstenv, 2), EXC_PF);
     bench_get(&bench, hole - 256, after, 256);
