@@ -9,6 +9,7 @@
 
 /* Generic functions that shall be compiled once for each table or cipher they are called with. */
 #define ALWAYS_INLINE __attribute__((always_inline)) inline
+#define UNROLL        _Pragma("GCC unroll 4")
 
 /* ---- AES-128 in plain C (FIPS 197), a table look-up per byte ------------------------------- */
 
@@ -103,15 +104,18 @@ ALWAYS_INLINE static void aes(const uint8_t keys[11][16], uint8_t to[16], const 
 {
     uint32_t s[4], t[4];
 
+    UNROLL
     for (unsigned c = 0; c < 4; c++)
         s[c] = load32(from + 4 * c) ^ load32(keys[0] + 4 * c);
     for (unsigned r = 1; r < 10; r++) {
+        UNROLL
         for (unsigned c = 0; c < 4; c++)
             t[c] = table[s[c] & 0xFF] ^ rotl32(table[s[(c + turn) & 3] >> 8 & 0xFF], 8) ^
                    rotl32(table[s[(c + 2 * turn) & 3] >> 16 & 0xFF], 16) ^
                    rotl32(table[s[(c + 3 * turn) & 3] >> 24], 24) ^ load32(keys[r] + 4 * c);
         memcpy(s, t, sizeof(s));
     }
+    UNROLL
     for (unsigned c = 0; c < 4; c++)
         store32(to + 4 * c,
                 (last[s[c] & 0xFF] | (uint32_t)last[s[(c + turn) & 3] >> 8 & 0xFF] << 8 |
@@ -132,16 +136,17 @@ static void portable_decrypt_block(const uint8_t keys[11][16], uint8_t to[16],
     aes(keys, to, from, inv_mix, inv_sbox, 3);
 }
 
-/* Times alpha: one bit up, and the polynomial where a bit falls off the end. */
-static void double_tweak(uint64_t t[2])
+/* Times alpha^n, 0 < n <= 32: n bits up; what falls off the end comes back times the polynomial's
+ * other terms, 1 + x + x^2 + x^7. */
+ALWAYS_INLINE static void times_alpha(uint64_t t[2], unsigned n)
 {
-    uint64_t carry = t[1] >> 63;
+    uint64_t carry = t[1] >> (64 - n);
 
-    t[1] = t[1] << 1 | t[0] >> 63;
-    t[0] = t[0] << 1 ^ carry * 0x87;
+    t[1] = t[1] << n | t[0] >> (64 - n);
+    t[0] = t[0] << n ^ carry ^ carry << 1 ^ carry << 2 ^ carry << 7;
 }
 
-static inline void
+ALWAYS_INLINE static void
 portable_run(const uint8_t keys[11][16], const uint8_t tweak[16], uint8_t *to, const uint8_t *from,
              size_t blocks, void (*block)(const uint8_t[11][16], uint8_t[16], const uint8_t[16]))
 {
@@ -155,7 +160,7 @@ portable_run(const uint8_t keys[11][16], const uint8_t tweak[16], uint8_t *to, c
         block(keys, x, x);
         store64(to, load64(x) ^ t[0]);
         store64(to + 8, load64(x + 8) ^ t[1]);
-        double_tweak(t);
+        times_alpha(t, 1);
     }
 }
 
@@ -244,8 +249,10 @@ static void tweak_of(const struct memcrypt_key *key, uint64_t frame, unsigned fi
     uint64_t t[2] = {frame, 0};
 
     engine->encrypt_block((const uint8_t(*)[16])key->tweak, (uint8_t *)t, (const uint8_t *)t);
-    while (first--)
-        double_tweak(t);
+    for (; first > 32; first -= 32)
+        times_alpha(t, 32);
+    if (first)
+        times_alpha(t, first);
     memcpy(tweak, t, 16);
 }
 

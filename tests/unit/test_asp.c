@@ -578,6 +578,23 @@ static void guests_share_a_key_when_both_policies_let_them(void **state)
     assert_int_equal(by_handle(&rig, SEV_CMD_DECOMMISSION, a), SEV_SUCCESS);
     assert_true(dram_read(rig.dram, AT_GUEST, dram_bound(rig.dram, 101), got, 16));
     assert_memory_equal(got, kernel, 16);
+    assert_int_equal(by_handle(&rig, SEV_CMD_DEACTIVATE, b), SEV_SUCCESS);
+    fill(AT_GUEST, 0, FRAME_SIZE); /* now neither an ASID nor a frame holds it */
+    assert_non_null(dram_touch(rig.dram, AT_GUEST >> FRAME_SHIFT, DRAM_PLAIN));
+    assert_int_equal(activate(&rig, b, 102), SEV_SUCCESS);
+    assert_int_not_equal(dram_bound(rig.dram, 102), DRAM_PLAIN);
+}
+
+static void the_owners_keys_are_wiped_when_the_guest_is_launched(void **state)
+{
+    static const uint8_t zeros[16];
+    const struct guest *g = &rig.asp->guests[guest_in_state(&rig, SEV_GUEST_LSECRET, 0) - 1];
+
+    assert_memory_not_equal(g->tek, zeros, 16);
+    assert_memory_not_equal(g->tik, zeros, 16);
+    assert_int_equal(by_handle(&rig, SEV_CMD_LAUNCH_FINISH, 1), SEV_SUCCESS);
+    assert_memory_equal(g->tek, zeros, 16);
+    assert_memory_equal(g->tik, zeros, 16);
 }
 
 static void a_guest_has_a_key_of_its_own(void **state)
@@ -922,6 +939,7 @@ int main(void)
         READY(an_owners_certificate_must_be_one),
         READY(start_checks_lengths_addresses_and_policies),
         READY(guests_share_a_key_when_both_policies_let_them),
+        READY(the_owners_keys_are_wiped_when_the_guest_is_launched),
         READY(a_guest_has_a_key_of_its_own),
         READY(handles_run_out),
         READY(updates_want_whole_blocks_in_dram),

@@ -260,44 +260,51 @@ static struct span span_of(unsigned offset, size_t len)
     return (struct span){first, last - first + 1, offset % MEMCRYPT_BLOCK};
 }
 
+/* Another key than the frame's tag: through the ciphertext, block by block. */
+static void peek(const struct dram *d, uint64_t frame, unsigned offset, dram_key key, void *to,
+                 size_t len)
+{
+    const struct span s = span_of(offset, len);
+    const uint8_t *bytes = d->bytes + (frame << FRAME_SHIFT) + s.first * MEMCRYPT_BLOCK;
+    uint8_t view[FRAME_SIZE];
+
+    transcode(d, frame, s.first, s.blocks, d->seen_under[frame], key, view, bytes);
+    memcpy(to, view + s.skip, len);
+}
+
+static void patch(struct dram *d, uint64_t frame, unsigned offset, dram_key key, const void *from,
+                  size_t len)
+{
+    const struct span s = span_of(offset, len);
+    uint8_t *bytes = d->bytes + (frame << FRAME_SHIFT) + s.first * MEMCRYPT_BLOCK;
+    dram_key tag = d->seen_under[frame];
+    uint8_t view[FRAME_SIZE];
+
+    transcode(d, frame, s.first, s.blocks, tag, key, view, bytes);
+    memcpy(view + s.skip, from, len);
+    transcode(d, frame, s.first, s.blocks, key, tag, bytes, view);
+}
+
 static void read_inside(const struct dram *d, uint64_t frame, unsigned offset, dram_key key,
                         void *to, size_t len)
 {
-    const uint8_t *bytes = d->bytes + (frame << FRAME_SHIFT);
-    uint8_t view[FRAME_SIZE];
-    struct span s;
-
-    if (d->seen_under[frame] == key) {
-        memcpy(to, bytes + offset, len);
-        return;
-    }
-    s = span_of(offset, len);
-    transcode(d, frame, s.first, s.blocks, d->seen_under[frame], key, view,
-              bytes + s.first * MEMCRYPT_BLOCK);
-    memcpy(to, view + s.skip, len);
+    if (d->seen_under[frame] == key)
+        memcpy(to, d->bytes + (frame << FRAME_SHIFT) + offset, len);
+    else
+        peek(d, frame, offset, key, to, len);
 }
 
 static void write_inside(struct dram *d, uint64_t frame, unsigned offset, dram_key key,
                          const void *from, size_t len)
 {
-    uint8_t *bytes = d->bytes + (frame << FRAME_SHIFT);
-    dram_key tag = d->seen_under[frame];
-    uint8_t view[FRAME_SIZE];
-    struct span s;
-
-    if (tag != key && len == FRAME_SIZE && !d->eager) {
+    if (d->seen_under[frame] != key && len == FRAME_SIZE && !d->eager) {
         hear(d, frame, FRAME_CACHED);
         retag(d, frame, key);
-        tag = key;
     }
-    if (tag == key) {
-        memcpy(bytes + offset, from, len);
-    } else {
-        s = span_of(offset, len);
-        transcode(d, frame, s.first, s.blocks, tag, key, view, bytes + s.first * MEMCRYPT_BLOCK);
-        memcpy(view + s.skip, from, len);
-        transcode(d, frame, s.first, s.blocks, key, tag, bytes + s.first * MEMCRYPT_BLOCK, view);
-    }
+    if (d->seen_under[frame] == key)
+        memcpy(d->bytes + (frame << FRAME_SHIFT) + offset, from, len);
+    else
+        patch(d, frame, offset, key, from, len);
     hear(d, frame, FRAME_CODE);
 }
 
