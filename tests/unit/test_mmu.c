@@ -667,10 +667,16 @@ static void writes_to_code_are_slow(void **state)
     assert_non_null(tlb_hit(c, LA, 1, false));
 }
 
+static void do_probe(struct attempt *a)
+{
+    mmu_probe_write(a->r->c, NULL, a->la, a->size);
+}
+
 static void spans_and_probes(void **state)
 {
     struct rig *r = *state;
     struct cpu *c = r->c;
+    struct attempt a = {.r = r, .la = LA + 0xFFC, .size = 8};
 
     long_paging(r, PML4, CR0_WP, 0, 0);
     map_long(r, ALL, ALL, ALL, ALL);
@@ -678,7 +684,18 @@ static void spans_and_probes(void **state)
     assert_int_equal(load64(mmu_span(c, NULL, LA + 0x100, 8, ACCESS_READ)), 42);
     store64(mmu_span(c, NULL, LA + 0x100, 8, ACCESS_WRITE), 43);
     assert_int_equal(get64(r, DATA + 0x100), 43);
-    c->cr0 |= CR0_AM;
+    /* A span that code stands on, or a breakpoint watches, must go piece by piece. */
+    dram_mark(c->dram, DATA / 4096, FRAME_CODE);
+    assert_null(mmu_span(c, NULL, LA + 0x100, 8, ACCESS_WRITE));
+    assert_non_null(mmu_span(c, NULL, LA + 0x100, 8, ACCESS_READ));
+    c->dr[0] = LA;
+    c->dr[7] = 0x400 | 1 | 3u << 16;
+    assert_null(mmu_span(c, NULL, LA + 0x100, 8, ACCESS_READ));
+    c->dr[7] = 0x400;
+    put64(r, PT + 8, DATA2 | P);
+    assert_int_equal(attempt(do_probe, &a).error, 3);
+    a.la = LA;
+    assert_int_equal(attempt(do_probe, &a).how, DONE);
 }
 
 /* ---- INVPCID's operands ---- */
