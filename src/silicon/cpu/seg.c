@@ -181,7 +181,8 @@ void seg_drop_privileged(struct cpu *c)
         struct seg *s = &c->seg[data[i]];
         bool shared = is_code(s->attrib) && is_conforming(s->attrib);
 
-        if (!shared && SEG_DPL(s->attrib) < c->cpl)
+        /* A null one stays as it is: FS and GS may have a base that an MSR gave them. */
+        if (s->attrib & SEG_P && !shared && SEG_DPL(s->attrib) < c->cpl)
             *s = (struct seg){0};
     }
 }
