@@ -25,6 +25,7 @@ static void map_area(uint64_t from, unsigned bytes)
 
 bool emulated_start(void)
 {
+    static uint8_t int3s[CODE_BYTES];
     struct soc_config cfg = {.chip = chip_by_id(CHIP_TURIN), .dram_bytes = DRAM_BYTES, .cores = 1};
     struct error err;
 
@@ -36,7 +37,8 @@ bool emulated_start(void)
     poke64(TABLES + 0x2000 + (SCRATCH >> 21 & 511) * 8, (TABLES + 0x3000) | 0x20 | PTE_USER);
     map_area(SCRATCH, SCRATCH_BYTES);
     map_area(CODE, CODE_BYTES);
-    return true;
+    memset(int3s, 0xCC, sizeof(int3s));
+    return soc_write(soc, CODE, int3s, sizeof(int3s));
 }
 
 bool emulated_has(enum feature f)

@@ -242,6 +242,13 @@ static unsigned imm_bytes(const struct build *b, enum operand_size size)
     }
 }
 
+static int jump_distance(struct rng *r, unsigned most)
+{
+    int by = (int)rng_below(r, most);
+
+    return rng_next(r) & 1 ? by : -17 - by;
+}
+
 static void pick_operand(struct build *b, unsigned kind)
 {
     struct operand_kind k = operand_kinds[kind];
@@ -261,10 +268,8 @@ static void pick_operand(struct build *b, unsigned kind)
         b->is4 = (uint8_t)rng_below(b->r, 16);
         add_imm(b, (uint64_t)b->is4 << 4, 1);
         break;
-    case AT_J: /* stays in the code page: a multiple of nothing in particular, within 1 KiB */
-        add_imm(b,
-                (uint64_t)(int64_t)((int)rng_below(b->r, k.size == SZ_B ? 200 : 1800) -
-                                    (k.size == SZ_B ? 100 : 900)),
+    case AT_J: /* stays in the code page, and out of the instruction, where it would loop */
+        add_imm(b, (uint64_t)(int64_t)jump_distance(b->r, k.size == SZ_B ? 100 : 900),
                 k.size == SZ_B ? 1 : 4);
         break;
     case AT_O:
