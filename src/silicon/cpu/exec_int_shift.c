@@ -128,12 +128,12 @@ SHIFT(rcl);
 SHIFT(rcr);
 
 /* ---- SHLD, SHRD: bits come in from `b`. A 16-bit shift by more than 16 is undefined (APM3); AMD's
- * cores go on with `b` again ---- */
+ * cores go on with `b` again and clear CF ---- */
 static inline uint16_t do_shld16(struct cpu *c, uint16_t a, uint16_t b, unsigned n)
 {
     uint64_t all = (uint64_t)a << 32 | (uint64_t)b << 16 | b;
     uint16_t r = (uint16_t)(all << n >> 32);
-    bool cf = all >> (48 - n) & 1;
+    bool cf = n <= 16 && all >> (48 - n) & 1;
 
     flags_result(c, (int16_t)r, cf, MSB(a, 16) ^ MSB(r, 16));
     return r;
@@ -143,7 +143,7 @@ static inline uint16_t do_shrd16(struct cpu *c, uint16_t a, uint16_t b, unsigned
     uint64_t all = (uint64_t)b << 32 | (uint64_t)b << 16 | a;
     uint16_t r = (uint16_t)(all >> n);
 
-    flags_result(c, (int16_t)r, all >> (n - 1) & 1, MSB(a, 16) ^ MSB(r, 16));
+    flags_result(c, (int16_t)r, n <= 16 && all >> (n - 1) & 1, MSB(a, 16) ^ MSB(r, 16));
     return r;
 }
 #define DEFINE_DOUBLE_SHIFTS(bits)                                                                 \

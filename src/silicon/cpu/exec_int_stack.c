@@ -116,7 +116,7 @@ static uint64_t frame_linear(struct cpu *c, const struct op *o, int64_t delta, e
 }
 
 /* ENTER: the old rBP, `level - 1` frame pointers of outer procedures, the new frame pointer, then
- * room for locals. */
+ * room for locals, whose end must be writable. */
 static void enter(struct cpu *c, const struct op *o)
 {
     unsigned level = o->imm2 & 31, size = o->size;
@@ -135,8 +135,10 @@ static void enter(struct cpu *c, const struct op *o)
         down -= size;
         mem_put(c, o, stack_linear(c, o, down, size, ACCESS_WRITE), size, frame);
     }
+    down -= (int64_t)o->imm;
+    mmu_probe_write(c, o, stack_linear(c, o, down, size, ACCESS_WRITE), size);
     reg_set(c, RBP, size, frame);
-    stack_move(c, down - (int64_t)(uint16_t)o->imm);
+    stack_move(c, down);
     NEXT(c, o);
 }
 
