@@ -199,12 +199,8 @@ static int verdict_of(const struct vm *vm, bool many)
         return EXIT_OK; /* quit */
     if (f->fate == FATE_EXIT)
         return f->code;
-    if (f->fate != FATE_CRASH) {
-        if (*f->why)
-            fprintf(stderr, "lucca: %s%sthe guest ended: %s\n", many ? name : "", many ? ": " : "",
-                    f->why);
+    if (f->fate != FATE_CRASH)
         return EXIT_OK;
-    }
     fprintf(stderr, "lucca: %s%sthe guest crashed: %s\n", many ? name : "", many ? ": " : "",
             f->why);
     return EXIT_CRASH;

@@ -2,7 +2,6 @@
  * timers that are due fire, and now and then the host's descriptors are looked at. When all idle,
  * virtual time jumps to the next timer and real time is waited for. */
 #include <inttypes.h>
-#include <stdio.h>
 #include <time.h>
 
 #include "base/bytes.h"
@@ -137,17 +136,14 @@ static uint64_t slice_length(const struct host *h)
 
 static void end_hopeless(struct vm *vm)
 {
-    char why[96];
-
     if (vm->state != VM_RUNNING)
         return;
     for (unsigned i = 0; i < vm->cfg.vcpus; i++)
         if (!vcpu_hopeless(&vm->vcpu[i]))
             return;
-    snprintf(why, sizeof(why),
-             "every vCPU is halted with interrupts off (vCPU 0 at RIP %" PRIx64 ")",
-             vm->vcpu[0].vmcb.save.rip);
-    end_as(vm, FATE_POWEROFF, why);
+    warn("%s: every vCPU is halted with interrupts off, vCPU 0 at RIP %" PRIx64, vm->cfg.name,
+         vm->vcpu[0].vmcb.save.rip);
+    end_as(vm, FATE_POWEROFF, "halted for ever");
 }
 
 static int poll_all(struct host *h, uint64_t timeout)
