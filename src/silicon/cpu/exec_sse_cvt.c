@@ -237,7 +237,7 @@ NATIVE_NARROW(cvtpd2dq, "cvtpd2dq")
 NATIVE_NARROW(cvttpd2dq, "cvttpd2dq")
 CVT_WIDEN(cvtps2pd, true);
 CVT_WIDEN(cvtdq2pd, true);
-CVT_WIDEN(vcvtph2ps, HOST_HAS("f16c"));
+CVT_WIDEN(vcvtph2ps, HOST_HAS("avx2")); /* every core with AVX2 has F16C */
 CVT_NARROW(cvtpd2ps);
 CVT_NARROW(cvtpd2dq);
 CVT_NARROW(cvttpd2dq);

@@ -293,10 +293,11 @@ ALWAYS uint64_t square_root(struct fp *f, struct format t, uint64_t va)
     return finish(f, t, false, (a.exp - (a.exp & 1)) / 2, (u128)r << 64 | (v != (u128)r * r));
 }
 
-ALWAYS uint64_t fused(struct fp *f, struct format t, uint64_t va, uint64_t vb, uint64_t vc)
+ALWAYS uint64_t fused(struct fp *f, struct format t, uint64_t va, uint64_t vb, uint64_t vc,
+                      unsigned negate)
 {
     struct num a = unpack(f, t, va), b = unpack(f, t, vb), c = unpack(f, t, vc);
-    bool sign = a.sign ^ b.sign;
+    bool sign = a.sign ^ b.sign ^ (negate & FP_MINUS_PRODUCT ? 1 : 0);
     bool inf = a.kind == INFINITE || b.kind == INFINITE, zero = a.kind == ZERO || b.kind == ZERO;
 
     if (is_nan(a) || is_nan(b) || is_nan(c)) {
@@ -304,6 +305,7 @@ ALWAYS uint64_t fused(struct fp *f, struct format t, uint64_t va, uint64_t vb, u
             f->pre |= MXCSR_IE;
         return (is_nan(a) ? va : is_nan(b) ? vb : vc) | quiet_bit(t);
     }
+    c.sign ^= negate & FP_MINUS_ADDEND ? 1 : 0;
     if ((inf && zero) || (inf && c.kind == INFINITE && sign != c.sign))
         return invalid(f, t);
     note_denormal(f, a, b);
@@ -470,9 +472,9 @@ ALWAYS uint64_t convert(struct fp *f, struct format from, struct format to, uint
         return (uint##bits##_t)square_root(f, format, a);                                          \
     }                                                                                              \
     uint##bits##_t fp_fma##bits(struct fp *f, uint##bits##_t a, uint##bits##_t b,                  \
-                                uint##bits##_t c)                                                  \
+                                uint##bits##_t c, unsigned negate)                                 \
     {                                                                                              \
-        return (uint##bits##_t)fused(f, format, a, b, c);                                          \
+        return (uint##bits##_t)fused(f, format, a, b, c, negate);                                  \
     }                                                                                              \
     uint##bits##_t fp_round##bits(struct fp *f, uint##bits##_t a, unsigned mode, bool inexact)     \
     {                                                                                              \

@@ -69,6 +69,10 @@ struct fp fp_begin(const struct cpu *c);
 /* Notes the exceptions in MXCSR; #XF (#UD without CR4.OSXMMEXCPT) when one is unmasked. */
 void fp_end(struct cpu *c, const struct op *o, const struct fp *f);
 
+/* What fp_fma subtracts. */
+#define FP_MINUS_PRODUCT 1u
+#define FP_MINUS_ADDEND  2u
+
 #define FP_ARITHMETIC(bits)                                                                        \
     uint##bits##_t fp_add##bits(struct fp *f, uint##bits##_t a, uint##bits##_t b);                 \
     uint##bits##_t fp_sub##bits(struct fp *f, uint##bits##_t a, uint##bits##_t b);                 \
@@ -77,9 +81,9 @@ void fp_end(struct cpu *c, const struct op *o, const struct fp *f);
     uint##bits##_t fp_min##bits(struct fp *f, uint##bits##_t a, uint##bits##_t b);                 \
     uint##bits##_t fp_max##bits(struct fp *f, uint##bits##_t a, uint##bits##_t b);                 \
     uint##bits##_t fp_sqrt##bits(struct fp *f, uint##bits##_t a);                                  \
-    /* a * b + c, rounded once; a NaN of a, b, c is chosen in this order */                        \
+    /* (-)a * b (-)+ c, rounded once; a NaN of a, b, c is chosen in this order */                  \
     uint##bits##_t fp_fma##bits(struct fp *f, uint##bits##_t a, uint##bits##_t b,                  \
-                                uint##bits##_t c);                                                 \
+                                uint##bits##_t c, unsigned negate);                                \
     /* To an integral value by ROUND_ `mode`; `inexact`: PE shows */                               \
     uint##bits##_t fp_round##bits(struct fp *f, uint##bits##_t a, unsigned mode, bool inexact);    \
     enum fp_order fp_compare##bits(struct fp *f, uint##bits##_t a, uint##bits##_t b,               \
