@@ -619,6 +619,28 @@ static void a_large_page_is_forgotten_whole(void **state)
     assert_int_equal(v, there);
 }
 
+/* Directories are remembered too: INVLPG of any page forgets them, and a right they lack is asked
+ * of the tables. */
+static void directories_are_forgotten_and_never_deny(void **state)
+{
+    struct rig *r = *state;
+    uint64_t v = 0;
+    struct attempt a = {.r = r, .la = LA + 0x1008, .data = &v, .size = 8};
+
+    long_paging(r, PML4, CR0_WP, 0, 0);
+    map_long(r, ALL, ALL, P | US, ALL);
+    put64(r, PT + 8, DATA | ALL);
+    put64(r, DATA2 + 8, DATA2 | ALL); /* another page table, at DATA2, that maps itself */
+    assert_int_equal(try_access(r, LA, ACCESS_READ).how, DONE);
+    assert_int_equal(try_access(r, LA + 0x1000, ACCESS_WRITE).error, 3);
+    put64(r, PD, PT | ALL);
+    assert_int_equal(try_access(r, LA + 0x1000, ACCESS_WRITE).how, DONE);
+    put64(r, PD, DATA2 | ALL);
+    mmu_invlpg(r->c, LA + 0x1000);
+    assert_int_equal(attempt(do_load, &a).how, DONE);
+    assert_int_equal(v & ~(A | DD), DATA2 | ALL);
+}
+
 static void context_numbers_run_out_safely(void **state)
 {
     struct rig *r = *state;
@@ -760,6 +782,7 @@ int main(void)
         T(a_hit_needs_no_walk),
         T(flushes_forget),
         T(a_large_page_is_forgotten_whole),
+        T(directories_are_forgotten_and_never_deny),
         T(context_numbers_run_out_safely),
         T(a_frame_seen_otherwise_is_dropped),
         T(writes_to_code_are_slow),

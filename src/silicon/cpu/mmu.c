@@ -46,9 +46,8 @@ struct mmu_state {
      */
     uint64_t large_at[8], giant_at;
 
-    /* Nested translations of the guest that ran last. */
-    struct nested_page nested[NESTED_PAGES];
-    uint64_t nested_cr3;
+    struct walk_cache walks;
+    uint64_t nested_cr3; /* whose nested translations they are */
     uint32_t nested_asid;
 };
 
@@ -77,6 +76,7 @@ static void wipe(struct cpu *c)
     memset(m->pages, 0, sizeof(m->pages));
     memset(m->spaces, 0, sizeof(m->spaces));
     memset(m->large_at, 0, sizeof(m->large_at));
+    memset(m->walks.directories, 0, sizeof(m->walks.directories));
     m->giant_at = 0;
     m->next = VIEWS;
     if (c->jumps)
@@ -105,7 +105,7 @@ static void forget_other_guest(struct cpu *c)
 
     if (m->nested_cr3 == c->nested_cr3 && m->nested_asid == asid_of(c))
         return;
-    memset(m->nested, 0, sizeof(m->nested));
+    memset(m->walks.nested, 0, sizeof(m->walks.nested));
     m->nested_cr3 = c->nested_cr3;
     m->nested_asid = asid_of(c);
 }
@@ -170,6 +170,7 @@ void mmu_context(struct cpu *c)
 
     if (!m->now || !is_current(c, m->now))
         enter_space(c);
+    m->walks.space = m->now->first;
     c->ctx = m->now->first + view_of_code(c);
 }
 
@@ -212,7 +213,7 @@ void mmu_flush_all(struct cpu *c)
     struct mmu_state *m = c->mmu;
 
     memset(m->spaces, 0, sizeof(m->spaces));
-    memset(m->nested, 0, sizeof(m->nested));
+    memset(m->walks.nested, 0, sizeof(m->walks.nested));
     m->now = NULL;
     mmu_context(c);
 }
@@ -220,7 +221,7 @@ void mmu_flush_all(struct cpu *c)
 void mmu_flush_asid(struct cpu *c, bool globals)
 {
     (void)globals; /* none are kept */
-    memset(c->mmu->nested, 0, sizeof(c->mmu->nested));
+    memset(c->mmu->walks.nested, 0, sizeof(c->mmu->walks.nested));
     renew_spaces(c, true, 0);
 }
 
@@ -281,6 +282,7 @@ void mmu_invlpg(struct cpu *c, uint64_t la)
 {
     unsigned shift = perhaps_in(c->mmu, la);
 
+    memset(c->mmu->walks.directories, 0, sizeof(c->mmu->walks.directories));
     if (shift != FRAME_SHIFT) {
         drop_region(c, la, shift);
         return;
@@ -377,7 +379,7 @@ static void note_instruction(struct cpu *c, const struct op *o)
         uint64_t la = code_linear(c, op_rip(c, o) + have);
         unsigned n = MIN(max - have, FRAME_SIZE - (unsigned)(la & FRAME_MASK));
 
-        if (!mmu_walk(c, c->mmu->nested, la, ACCESS_FETCH, view, &p, &f) ||
+        if (!mmu_walk(c, &c->mmu->walks, la, ACCESS_FETCH, view, &p, &f) ||
             !dram_read(c->dram, p.spa | (la & FRAME_MASK), key, c->vmcb.insn_bytes + have, n))
             break;
         have += n;
@@ -433,7 +435,7 @@ static struct page translate(struct cpu *c, const struct op *o, uint64_t la, enu
 
     if (LIKELY(p->tag == tag && p->rights & CAN(acc)))
         return *p;
-    if (!mmu_walk(c, c->mmu->nested, la, acc, view, &found, &f))
+    if (!mmu_walk(c, &c->mmu->walks, la, acc, view, &found, &f))
         walk_failed(c, o, acc, &f);
     found.tag = tag;
     if (found.shift != FRAME_SHIFT)

@@ -27,6 +27,21 @@ struct nested_page {
 };
 #define NESTED_PAGES 1024u
 
+/* The way to a page table of the guest's in long mode: what its three directories came to. INVLPG
+ * forgets all of them (APM2 5.5.2). */
+struct directory {
+    uint64_t tag;   /* (la >> 21) << 12 | space; 0: none */
+    uint64_t table; /* system-physical */
+    uint64_t all, any;
+};
+#define DIRECTORIES 64u
+
+struct walk_cache {
+    uint64_t space; /* first context of the current address space */
+    struct directory directories[DIRECTORIES];
+    struct nested_page nested[NESTED_PAGES]; /* of the guest that ran last */
+};
+
 struct walk_fault {
     bool nested;      /* #VMEXIT(NPF), else #PF */
     uint64_t info;    /* EXITINFO1, or the error code */
@@ -34,10 +49,9 @@ struct walk_fault {
 };
 
 /* ---- walk.c ---- */
-/* Translates `la` for an access through `cache` (NESTED_PAGES), setting A and D bits; false: `f`
- * says why not. */
-bool mmu_walk(struct cpu *c, struct nested_page *cache, uint64_t la, enum access acc,
-              enum view view, struct page *p, struct walk_fault *f);
+/* Translates `la` for an access, setting A and D bits; false: `f` says why not. */
+bool mmu_walk(struct cpu *c, struct walk_cache *cache, uint64_t la, enum access acc, enum view view,
+              struct page *p, struct walk_fault *f);
 /* Bits of a CR3 that must be zero in the current mode (APM2 5.2.1, 5.3.2). */
 uint64_t cr3_reserved(const struct cpu *c);
 /* Without nested paging: the legacy PAE page-directory pointers at `cr3` that are present have

@@ -62,7 +62,7 @@ static dram_key table_key(const struct cpu *c)
 }
 
 /* ---- 64-bit tables ---- */
-static bool nested(struct cpu *c, struct nested_page *cache, uint64_t gpa, enum access acc,
+static bool nested(struct cpu *c, struct walk_cache *cache, uint64_t gpa, enum access acc,
                    uint64_t where, struct nested_page *np, struct walk_fault *f);
 
 static uint64_t read_entry(const struct cpu *c, uint64_t spa, dram_key key, unsigned size)
@@ -76,7 +76,7 @@ static uint64_t read_entry(const struct cpu *c, uint64_t spa, dram_key key, unsi
 
 /* Where a table entry of the walk lies. The nested check of a guest's table is always that of a
  * write, since A and D may be set there (APM2 15.25.5). */
-static bool locate(struct cpu *c, struct nested_page *cache, const struct descent *d, uint64_t at,
+static bool locate(struct cpu *c, struct walk_cache *cache, const struct descent *d, uint64_t at,
                    uint64_t *spa, struct walk_fault *f)
 {
     struct nested_page np;
@@ -108,7 +108,7 @@ static uint64_t must_be_zero(const struct cpu *c, const struct descent *d, unsig
     return bits & ~d->cbit;
 }
 
-static enum outcome descend(struct cpu *c, struct nested_page *cache, struct descent *d,
+static enum outcome descend(struct cpu *c, struct walk_cache *cache, struct descent *d,
                             uint64_t root, uint64_t address, unsigned levels, struct walk_fault *f)
 {
     uint64_t table = root, spa, e;
@@ -144,7 +144,7 @@ static enum outcome descend(struct cpu *c, struct nested_page *cache, struct des
 }
 
 /* Two levels of 32-bit entries; 4 MiB pages with CR4.PSE, up to 40 bits of address (APM2 5.2.2). */
-static enum outcome descend_32bit(struct cpu *c, struct nested_page *cache, struct descent *d,
+static enum outcome descend_32bit(struct cpu *c, struct walk_cache *cache, struct descent *d,
                                   uint64_t root, uint64_t address, struct walk_fault *f)
 {
     uint64_t table = root, spa, e;
@@ -224,35 +224,41 @@ static uint64_t npf_info(enum access acc, enum outcome why, uint64_t where)
     return info;
 }
 
-/* `where`: NPF_WALK or NPF_FINAL. */
-static bool nested(struct cpu *c, struct nested_page *cache, uint64_t gpa, enum access acc,
-                   uint64_t where, struct nested_page *np, struct walk_fault *f)
+static bool walk_nested(struct cpu *c, struct walk_cache *cache, uint64_t gpa, enum access acc,
+                        uint64_t where, struct nested_page *np, struct walk_fault *f)
 {
-    struct nested_page *slot = &cache[(gpa >> 12) % NESTED_PAGES];
-    uint64_t tag = (gpa & ~(uint64_t)FRAME_MASK) | 1;
     struct descent d = {.host = true,
                         .nx = c->host_efer & EFER_NXE,
                         .giant = true,
                         .reserved = beyond_physical(c),
                         .key = DRAM_PLAIN};
-    enum outcome why;
+    enum outcome why = ABSENT;
 
-    if (slot->tag == tag && slot->rights & CAN(acc)) {
-        *np = *slot;
-        return true;
-    }
-    why = gpa >> 48 ? ABSENT : descend(c, cache, &d, c->nested_cr3 & ADDRESS_BITS, gpa, 4, f);
+    if (!(gpa >> 48))
+        why = descend(c, cache, &d, c->nested_cr3 & ADDRESS_BITS, gpa, 4, f);
     if (why != WALKED || !(nested_rights(&d) & CAN(acc))) {
         *f = (struct walk_fault){true, npf_info(acc, why, where), gpa};
         return false;
     }
     mark_used(c, &d, acc == ACCESS_WRITE);
-    np->tag = tag;
+    np->tag = (gpa & ~(uint64_t)FRAME_MASK) | 1;
     np->spa = d.base + (gpa & (BIT(d.shift) - 1) & ~(uint64_t)FRAME_MASK);
     np->rights = nested_rights(&d);
     if (!is_dirty(&d))
         np->rights &= (uint8_t)~CAN(ACCESS_WRITE);
-    *slot = *np;
+    cache->nested[(gpa >> 12) % NESTED_PAGES] = *np;
+    return true;
+}
+
+/* `where`: NPF_WALK or NPF_FINAL. A right that the cache does not show is asked of the tables. */
+static bool nested(struct cpu *c, struct walk_cache *cache, uint64_t gpa, enum access acc,
+                   uint64_t where, struct nested_page *np, struct walk_fault *f)
+{
+    const struct nested_page *slot = &cache->nested[(gpa >> 12) % NESTED_PAGES];
+
+    if (UNLIKELY(slot->tag != ((gpa & ~(uint64_t)FRAME_MASK) | 1) || !(slot->rights & CAN(acc))))
+        return walk_nested(c, cache, gpa, acc, where, np, f);
+    *np = *slot;
     return true;
 }
 
@@ -298,7 +304,7 @@ static uint64_t pf_error(const struct cpu *c, enum access acc, enum view view, e
     return error;
 }
 
-static enum outcome descend_guest(struct cpu *c, struct nested_page *cache, struct descent *d,
+static enum outcome descend_guest(struct cpu *c, struct walk_cache *cache, struct descent *d,
                                   uint64_t la, struct walk_fault *f)
 {
     uint64_t cr3 = c->cr3 & ~c->cbit;
@@ -310,8 +316,52 @@ static enum outcome descend_guest(struct cpu *c, struct nested_page *cache, stru
     return descend_32bit(c, cache, d, cr3 & UINT32_C(0xFFFFF000), (uint32_t)la, f);
 }
 
+/* ---- the way there, remembered ---- */
+static struct directory *directory_slot(struct walk_cache *cache, uint64_t la)
+{
+    return &cache->directories[(la >> 21) % DIRECTORIES];
+}
+
+static uint64_t directory_tag(const struct walk_cache *cache, uint64_t la)
+{
+    return la >> 21 << 12 | cache->space;
+}
+
+/* Reads the last entry alone when the directories are known. Anything but WALKED proves nothing. */
+static enum outcome short_cut(struct cpu *c, struct walk_cache *cache, struct descent *d,
+                              uint64_t la)
+{
+    const struct directory *dir = directory_slot(cache, la);
+    uint64_t e;
+
+    if (dir->tag != directory_tag(cache, la))
+        return ABSENT;
+    d->at[0] = dir->table + (la >> 12 & 511) * 8;
+    e = read_entry(c, d->at[0], d->key, 8);
+    if (!(e & PTE_P) || e & must_be_zero(c, d, 0, false, false))
+        return ABSENT;
+    d->all = dir->all & e;
+    d->any = dir->any | e;
+    d->entry[0] = e;
+    d->n = 1;
+    d->entry_size = 8;
+    d->shift = 12;
+    d->base = e & ADDRESS_BITS & ~d->cbit;
+    return WALKED;
+}
+
+static void remember_way(struct walk_cache *cache, const struct descent *d, uint64_t la)
+{
+    if (d->n == 4)
+        *directory_slot(cache, la) =
+            (struct directory){.tag = directory_tag(cache, la),
+                               .table = d->at[3] & ~(uint64_t)FRAME_MASK,
+                               .all = d->entry[0] & d->entry[1] & d->entry[2],
+                               .any = d->entry[0] | d->entry[1] | d->entry[2]};
+}
+
 /* Fills `p` but for spa's nested half; *gpa is the page's. */
-static bool walk_guest(struct cpu *c, struct nested_page *cache, uint64_t la, enum access acc,
+static bool walk_guest(struct cpu *c, struct walk_cache *cache, uint64_t la, enum access acc,
                        enum view view, struct page *p, uint64_t *gpa, struct walk_fault *f)
 {
     struct descent d = {.nx = c->efer & EFER_NXE,
@@ -319,8 +369,10 @@ static bool walk_guest(struct cpu *c, struct nested_page *cache, uint64_t la, en
                         .reserved = beyond_physical(c),
                         .cbit = c->sev ? c->cbit : 0,
                         .key = table_key(c)};
-    enum outcome why = descend_guest(c, cache, &d, la, f);
+    enum outcome why = short_cut(c, cache, &d, la);
 
+    if (why != WALKED || !(guest_rights(c, &d, view) & CAN(acc)))
+        why = descend_guest(c, cache, &d, la, f);
     if (why == NESTED_FAULT)
         return false;
     if (why != WALKED || !(guest_rights(c, &d, view) & CAN(acc))) {
@@ -328,6 +380,7 @@ static bool walk_guest(struct cpu *c, struct nested_page *cache, uint64_t la, en
         return false;
     }
     mark_used(c, &d, acc == ACCESS_WRITE);
+    remember_way(cache, &d, la);
     p->shift = (uint8_t)d.shift;
     p->rights = guest_rights(c, &d, view);
     if (!is_dirty(&d))
@@ -339,8 +392,8 @@ static bool walk_guest(struct cpu *c, struct nested_page *cache, uint64_t la, en
     return true;
 }
 
-bool mmu_walk(struct cpu *c, struct nested_page *cache, uint64_t la, enum access acc,
-              enum view view, struct page *p, struct walk_fault *f)
+bool mmu_walk(struct cpu *c, struct walk_cache *cache, uint64_t la, enum access acc, enum view view,
+              struct page *p, struct walk_fault *f)
 {
     struct nested_page np;
     uint64_t gpa = PAGE_OF(la);
