@@ -352,8 +352,7 @@ static void mmx_pmovmskb(struct cpu *c, const struct op *o)
 }
 EXEC_ANY(mmx_pmovmskb, mmx_pmovmskb);
 
-/* ---- conversions. Exceptions are SSE's; what they forbid leaves no trace, MMX state included ----
- */
+/* ---- conversions. An unmasked SSE exception stops the result, not the entry of MMX state ---- */
 
 /* Two integers to floating point: a source in memory has nothing to do with MMX state. */
 static inline union lane integers(struct cpu *c, const struct op *o)
@@ -369,11 +368,11 @@ static void mmx_cvtpi2ps(struct cpu *c, const struct op *o)
     struct fp f = fp_begin(c);
     uint32_t low = fp_from_i32(&f, a.sd[0]), high = fp_from_i32(&f, a.sd[1]);
 
+    if (!(o->flags & OP_MEM))
+        mmx_enter(c);
     fp_end(c, o, &f);
     c->vec[o->d].d[0] = low;
     c->vec[o->d].d[1] = high;
-    if (!(o->flags & OP_MEM))
-        mmx_enter(c);
     NEXT(c, o);
 }
 EXEC_ANY(mmx_cvtpi2ps, mmx_cvtpi2ps);
@@ -405,8 +404,9 @@ static inline void from_single(struct cpu *c, const struct op *o, bool truncate)
     mode = truncate ? ROUND_ZERO : f.rounding;
     r.d[0] = fp_to_i32_32(&f, a->d[0], mode);
     r.d[1] = fp_to_i32_32(&f, a->d[1], mode);
+    mmx_enter(c);
     fp_end(c, o, &f);
-    mmx_done(c, o, &r);
+    mmx_set(c, o->d, r.q[0]);
 }
 
 static inline void from_double(struct cpu *c, const struct op *o, bool truncate)
@@ -423,8 +423,9 @@ static inline void from_double(struct cpu *c, const struct op *o, bool truncate)
     mode = truncate ? ROUND_ZERO : f.rounding;
     r.d[0] = fp_to_i32_64(&f, a->q[0], mode);
     r.d[1] = fp_to_i32_64(&f, a->q[1], mode);
+    mmx_enter(c);
     fp_end(c, o, &f);
-    mmx_done(c, o, &r);
+    mmx_set(c, o->d, r.q[0]);
 }
 
 #define CONVERT(name, from, truncate)                                                              \
