@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#define LONGEST_INSN  15u
 #define ARENA_BYTES   (64u << 20)
 #define FRAME_BUCKETS 4096u
 #define CHUNKS        64u /* a frame's bytes by 64: which have been decoded */
@@ -141,10 +142,11 @@ static uint64_t chunk_bits(unsigned from, unsigned to)
 /* ---- decoding ---- */
 struct source {
     struct code_page page;
-    uint64_t la;  /* linear address of the first byte */
-    unsigned off; /* in its frame */
-    uint8_t bytes[FRAME_SIZE + 16];
-    unsigned avail; /* from off */
+    uint64_t la;   /* linear address of the first byte */
+    unsigned off;  /* in its frame */
+    unsigned room; /* bytes from there to the end of the page or of the code segment */
+    uint8_t bytes[BLOCK_MAX * LONGEST_INSN + LONGEST_INSN];
+    unsigned avail; /* of them */
     bool crossed;   /* bytes of the next page were fetched too */
     struct code_page other;
 };
@@ -161,29 +163,37 @@ static void open_source(struct cpu *c, struct source *s, uint64_t rip)
     s->la = code_linear(c, rip);
     s->page = mmu_fetch(c, s->la);
     s->off = s->la & FRAME_MASK;
-    s->avail = FRAME_SIZE - s->off;
+    s->room = FRAME_SIZE - s->off;
+    s->avail = 0;
     s->crossed = false;
     if (!long64(c)) { /* the CS limit ends code too */
         uint64_t limit = c->seg[CS].limit;
 
         if (rip > limit)
             cpu_fault(c, NULL, EXC_GP, 0);
-        s->avail = (unsigned)MIN(s->avail, limit - rip + 1);
+        s->room = (unsigned)MIN(s->room, limit - rip + 1);
     }
+}
+
+/* What up to `max` instructions can need of this page. */
+static void read_source(struct cpu *c, struct source *s, unsigned max)
+{
+    s->avail = MIN(s->room, max * LONGEST_INSN);
     read_page(c, &s->page, s->bytes, s->off, s->avail);
 }
 
-/* The instruction at the very end of the page needs bytes of the next: fetch them, or fault. */
+/* The instruction at the very end of the page needs bytes of the next: fetch them, or fault. Blocks
+ * whose first instruction this is are the only ones that cross, so `bytes` has room. */
 static void cross_page(struct cpu *c, struct source *s)
 {
     unsigned here = FRAME_SIZE - s->off;
 
-    if (s->avail < here) /* the CS limit, not the page, cut it off */
+    if (s->room < here) /* the CS limit, not the page, cut it off */
         cpu_fault(c, NULL, EXC_GP, 0);
     s->other = mmu_fetch(c, s->la + here);
     s->crossed = true;
-    read_page(c, &s->other, s->bytes + here, 0, 15);
-    s->avail = here + 15;
+    read_page(c, &s->other, s->bytes + here, 0, LONGEST_INSN);
+    s->avail = here + LONGEST_INSN;
 }
 
 /* Fills b->ops from `s`; at most `max` instructions, at least one. */
@@ -191,17 +201,18 @@ static void decode_block(struct cpu *c, struct source *s, struct block *b, unsig
 {
     unsigned at = 0, n = 0;
 
+    read_source(c, s, max);
     while (n < max && at < s->avail) {
         struct op *o = &b->ops[n];
         unsigned len;
 
         o->off = (uint16_t)at;
-        len = decode_insn(c, s->bytes + at, MIN(15u, s->avail - at), c->decode, o);
+        len = decode_insn(c, s->bytes + at, MIN(LONGEST_INSN, s->avail - at), c->decode, o);
         if (!len) {
             if (n)
                 break;
             cross_page(c, s);
-            len = decode_insn(c, s->bytes + at, MIN(15u, s->avail - at), c->decode, o);
+            len = decode_insn(c, s->bytes + at, MIN(LONGEST_INSN, s->avail - at), c->decode, o);
         }
         at += len;
         n++;
@@ -247,7 +258,7 @@ struct block *block_find(struct cpu *c, uint64_t rip)
         return j->to;
     open_source(c, &s, rip);
     b = find_at(c, find_frame(bs, s.page.frame), &s);
-    if (b && (long64(c) || b->bytes <= s.avail)) {
+    if (b && (long64(c) || b->bytes <= s.room)) {
         remember_jump(c, rip, b);
         return b;
     }

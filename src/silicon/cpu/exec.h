@@ -44,6 +44,9 @@
         LEAVE(c);                                                                                  \
     } while (0)
 
+/* The hot paths: GCC would rather share them among thousands of routines. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 /* ---- shapes ---- */
 #define EXEC_ANY(name, fn) const exec_shapes exec_##name = {fn, fn, fn, fn, fn, fn, fn, fn}
 
@@ -62,7 +65,7 @@ static inline uint64_t ea_wrapped(const struct cpu *c, const struct op *o)
 }
 
 /* Linear address of the memory operand of `o`, `size` bytes. */
-static inline uint64_t ea(struct cpu *c, const struct op *o, unsigned size, enum access acc)
+static ALWAYS_INLINE uint64_t ea(struct cpu *c, const struct op *o, unsigned size, enum access acc)
 {
     if (LIKELY(!(o->flags & OP_LEGACY)))
         return c->seg[o->seg].base + ea_offset(c, o);
@@ -73,7 +76,7 @@ static inline uint64_t ea(struct cpu *c, const struct op *o, unsigned size, enum
 #define PAGE_OF(la) ((la) & ~UINT64_C(0xFFF))
 
 /* NULL: take the slow path (miss, page crossing, no right). */
-static inline uint8_t *tlb_hit(struct cpu *c, uint64_t la, unsigned size, bool write)
+static ALWAYS_INLINE uint8_t *tlb_hit(struct cpu *c, uint64_t la, unsigned size, bool write)
 {
     struct tlb_entry *e = &c->tlb[(la >> 12) & (TLB_ENTRIES - 1)];
     uint64_t want = PAGE_OF(la + size - 1) | c->ctx;
@@ -84,7 +87,8 @@ static inline uint8_t *tlb_hit(struct cpu *c, uint64_t la, unsigned size, bool w
 }
 
 #define DEFINE_MEM(bits)                                                                           \
-    static inline uint##bits##_t mem_load##bits(struct cpu *c, const struct op *o, uint64_t la)    \
+    static ALWAYS_INLINE uint##bits##_t mem_load##bits(struct cpu *c, const struct op *o,          \
+                                                       uint64_t la)                                \
     {                                                                                              \
         const uint8_t *p = tlb_hit(c, la, bits / 8, false);                                        \
         uint##bits##_t v;                                                                          \
@@ -94,8 +98,8 @@ static inline uint8_t *tlb_hit(struct cpu *c, uint64_t la, unsigned size, bool w
         mmu_load(c, o, la, &v, bits / 8);                                                          \
         return v;                                                                                  \
     }                                                                                              \
-    static inline void mem_store##bits(struct cpu *c, const struct op *o, uint64_t la,             \
-                                       uint##bits##_t v)                                           \
+    static ALWAYS_INLINE void mem_store##bits(struct cpu *c, const struct op *o, uint64_t la,      \
+                                              uint##bits##_t v)                                    \
     {                                                                                              \
         uint8_t *p = tlb_hit(c, la, bits / 8, true);                                               \
                                                                                                    \
@@ -104,7 +108,8 @@ static inline uint8_t *tlb_hit(struct cpu *c, uint64_t la, unsigned size, bool w
         else                                                                                       \
             mmu_store(c, o, la, &v, bits / 8);                                                     \
     }                                                                                              \
-    static inline uint##bits##_t mem_load_rw##bits(struct cpu *c, const struct op *o, uint64_t la) \
+    static ALWAYS_INLINE uint##bits##_t mem_load_rw##bits(struct cpu *c, const struct op *o,       \
+                                                          uint64_t la)                             \
     {                                                                                              \
         const uint8_t *p = tlb_hit(c, la, bits / 8, true);                                         \
         uint##bits##_t v;                                                                          \

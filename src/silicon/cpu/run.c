@@ -113,7 +113,16 @@ static void look_at_interrupts(struct cpu *c)
 static bool careful(const struct cpu *c)
 {
     return c->rflags & (RFLAGS_TF | RFLAGS_RF) || c->shadow || c->debug_pending ||
-           UNLIKELY(c->dr[7] & 0xFF);
+           c->dr[7] & 0xFF || tracing(TRACE_INSN);
+}
+
+static void trace_op(const struct cpu *c, const struct op *o)
+{
+    char text[96];
+
+    disassemble(o, c->rip, text, sizeof(text));
+    trace(TRACE_INSN, "core %u: %04x:%016llx  %s", c->id, c->seg[CS].selector,
+          (unsigned long long)c->rip, text);
 }
 
 static void run_ops(struct cpu *c, const struct op *o)
@@ -150,6 +159,8 @@ static void run_careful(struct cpu *c)
         }
     }
     b = block_short(c, c->rip, 1);
+    if (tracing(TRACE_INSN))
+        trace_op(c, b->ops);
     c->stepping = true;
     start(c, b);
     c->stepping = false;
