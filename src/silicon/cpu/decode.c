@@ -176,6 +176,7 @@ struct reader {
     uint8_t seg; /* override, or NO_SEG */
     uint8_t rex; /* REX_, from VEX too */
     uint8_t vvvv, l;
+    bool vvvv_used; /* not 1111b as encoded */
     enum opcode_map map;
     uint8_t opcode, modrm;
 };
@@ -293,6 +294,7 @@ static void read_vex(struct reader *x, uint8_t byte)
             (first & 0x40 ? 0 : REX_X) | (first & 0x20 ? 0 : REX_B) | (last & 0x80 ? REX_W : 0);
     }
     x->vvvv = ~last >> 3 & 0xF;
+    x->vvvv_used = x->vvvv != 0;
     if (x->mode != 2) {
         x->rex &= REX_W;
         x->vvvv &= 7;
@@ -614,7 +616,7 @@ static bool is_legal(const struct reader *x, const struct row *r, const struct o
         return false;
     if (decode & DECODE_REAL && (r->rules & PE || x->vex))
         return false;
-    if (x->vex && x->vvvv && !has_operand(r, AT_B) && !has_operand(r, AT_H))
+    if (x->vvvv_used && !has_operand(r, AT_B) && !has_operand(r, AT_H))
         return false;
     if (r->rules & MMX && decode & DECODE_MMX)
         return false;
@@ -653,9 +655,9 @@ static unsigned undefined(const struct reader *x, struct op *o, exec_fn *fn)
 /* How reading ended early: not enough bytes, too many, or nonsense. */
 static unsigned cut_short(const struct reader *x, struct op *o)
 {
-    if (x->bad)
-        return undefined(x, o, raise_ud);
-    return x->more ? 0 : undefined(x, o, raise_gp);
+    if (x->more)
+        return 0;
+    return undefined(x, o, x->bad ? raise_ud : raise_gp);
 }
 
 static uint8_t flags_of(const struct reader *x, const struct op *o, const struct row *r)
@@ -695,7 +697,9 @@ unsigned decode_insn(const struct cpu *c, const uint8_t *bytes, unsigned avail, 
     o->flags = flags_of(&x, o, r);
     if (op->modrm && x.modrm < 0xC0) {
         o->flags |= OP_MEM;
-        if (o->asize == 2)
+        if (o->asize == 2 && has_operand(r, AT_VSIB))
+            x.bad = true; /* 16-bit addresses have no SIB */
+        else if (o->asize == 2)
             read_address16(&x, o);
         else
             read_address(&x, o, has_operand(r, AT_VSIB));
