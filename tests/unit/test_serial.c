@@ -40,6 +40,7 @@ static struct rig *setup(void)
     r->s = serial_new(r->f->board, COM, 4, 0, &r->chr, &err);
     assert_non_null(r->s);
     fake_open_pic(r->f, 0xFFEF);
+    outb(r->f, COM + 4, 2); /* RTS: send me bytes */
     return r;
 }
 
@@ -192,8 +193,39 @@ static void loopback_closes_the_circle(void **state)
     assert_int_equal(in(r, 2), 0x01);
     out(r, 4, 0x11);
     assert_int_equal(in(r, 6), 0x24); /* its fall is one */
-    out(r, 4, 0);
+    assert_int_equal(r->ready, 0);
+    out(r, 4, 2);
+    assert_int_equal(r->ready, 1);
     assert_int_equal(in(r, 6) & 0xF0, 0xB0);
+    teardown(r);
+}
+
+static void nobody_is_sent_to_who_does_not_listen(void **state)
+{
+    struct rig *r = setup();
+
+    out(r, 4, 0);
+    assert_int_equal(r->chr.sink(r->chr.dev, (const uint8_t *)"a", 1), 0);
+    for (int i = 0; i < 100; i++) { /* output alone */
+        in(r, 5);
+        out(r, 0, 'x');
+        r->count = 0;
+    }
+    assert_int_equal(r->chr.room(r->chr.dev), 0);
+    assert_int_equal(r->ready, 0);
+    for (int i = 0; i < 16; i++) /* polling for input */
+        in(r, 5);
+    assert_int_equal(r->ready, 1);
+    assert_int_equal(r->chr.room(r->chr.dev), 1);
+    out(r, 0, 'x');
+    assert_int_equal(r->chr.room(r->chr.dev), 0);
+    out(r, 1, 1); /* receive interrupts */
+    assert_int_equal(r->ready, 2);
+    assert_int_equal(r->chr.room(r->chr.dev), 1);
+    out(r, 1, 0);
+    assert_int_equal(r->chr.room(r->chr.dev), 0);
+    out(r, 4, 2);
+    assert_int_equal(r->ready, 3);
     teardown(r);
 }
 
@@ -223,6 +255,7 @@ int main(void)
         cmocka_unit_test(the_fifo_is_never_overrun),
         cmocka_unit_test(loopback_closes_the_circle),
         cmocka_unit_test(reset_is_power_on),
+        cmocka_unit_test(nobody_is_sent_to_who_does_not_listen),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,6 +29,7 @@ enum { RBR_THR = 0, IER = 1, IIR_FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SC
 #define FCR_ENABLE 0x01
 #define FCR_CLEAR  0x02
 #define LCR_DLAB   0x80
+#define MCR_RTS    0x02
 #define MCR_LOOP   0x10
 
 #define LSR_READY   0x01
@@ -38,6 +39,8 @@ enum { RBR_THR = 0, IER = 1, IIR_FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SC
 #define MSR_RI    0x40
 #define MSR_IDLE  0xB0 /* DCD, DSR, CTS: somebody listens */
 #define CHAR_BITS 10u
+/* Sending takes one look at LSR; this many without sending are a wait for input. */
+#define POLLS_TO_LISTEN 16u
 
 struct serial {
     struct board *board;
@@ -50,6 +53,8 @@ struct serial {
     unsigned head, count;
     bool empty_irq;   /* the transmitter became empty and nobody was told yet */
     bool timeout_irq; /* bytes below the trigger level have waited long enough */
+    unsigned polls;   /* times in a row that the guest looked for a byte and did not send one */
+    bool told_full;   /* the other end waits for chardev.ready */
     struct timer timeout;
 };
 
@@ -115,11 +120,24 @@ static void receive(struct serial *s, uint8_t byte)
     s->fifo[(s->head + s->count++) % FIFO] = byte;
 }
 
+/* The other end obeys RTS, so that what is typed before a driver opens the port is not lost. Simple
+ * software never raises RTS: it is listening when it takes interrupts or looks again and again. */
+static bool listening(const struct serial *s)
+{
+    return s->mcr & MCR_RTS || s->ier & IER_RECEIVED || s->polls >= POLLS_TO_LISTEN;
+}
+
+static size_t space(const struct serial *s)
+{
+    return s->mcr & MCR_LOOP || !listening(s) ? 0 : capacity(s) - s->count;
+}
+
 static size_t room(void *dev)
 {
-    const struct serial *s = dev;
+    struct serial *s = dev;
 
-    return s->mcr & MCR_LOOP ? 0 : capacity(s) - s->count;
+    s->told_full = !space(s);
+    return space(s);
 }
 
 static size_t sink(void *dev, const uint8_t *bytes, size_t n)
@@ -129,6 +147,7 @@ static size_t sink(void *dev, const uint8_t *bytes, size_t n)
     n = MIN(n, room(s));
     for (size_t i = 0; i < n; i++)
         receive(s, bytes[i]);
+    s->told_full = !space(s);
     if (n) {
         restart_timeout(s);
         update(s);
@@ -136,9 +155,13 @@ static size_t sink(void *dev, const uint8_t *bytes, size_t n)
     return n;
 }
 
-static void tell_ready(struct serial *s, size_t before)
+/* After anything that may have made space. */
+static void tell_ready(struct serial *s)
 {
-    if (!before && room(s) && s->chr->ready)
+    if (!s->told_full || !space(s))
+        return;
+    s->told_full = false;
+    if (s->chr->ready)
         s->chr->ready(s->chr->backend);
 }
 
@@ -150,7 +173,6 @@ static void clear_fifo(struct serial *s)
 
 static uint8_t read_data(struct serial *s)
 {
-    size_t before = room(s);
     uint8_t byte = s->fifo[s->head];
 
     if (!s->count)
@@ -159,12 +181,13 @@ static uint8_t read_data(struct serial *s)
     s->count--;
     restart_timeout(s);
     update(s);
-    tell_ready(s, before);
+    tell_ready(s);
     return byte;
 }
 
 static void write_data(struct serial *s, uint8_t byte)
 {
+    s->polls = 0;
     s->empty_irq = false;
     update(s); /* the line falls, so that an edge follows */
     if (s->mcr & MCR_LOOP) {
@@ -184,19 +207,18 @@ static void write_ier(struct serial *s, uint8_t value)
         s->empty_irq = true;
     s->ier = value & 0x0F;
     update(s);
+    tell_ready(s);
 }
 
 static void write_fcr(struct serial *s, uint8_t value)
 {
-    size_t before = room(s);
-
     if ((value ^ s->fcr) & FCR_ENABLE || value & FCR_CLEAR) {
         s->fcr = value & (0xC0 | FCR_ENABLE);
         clear_fifo(s);
     }
     s->fcr = value & FCR_ENABLE ? value & (0xC0 | FCR_ENABLE) : 0;
     update(s);
-    tell_ready(s, before);
+    tell_ready(s);
 }
 
 /* Modem inputs: the four outputs in loopback (DTR to DSR, RTS to CTS, OUT1 to RI, OUT2 to DCD). */
@@ -211,7 +233,6 @@ static uint8_t modem_inputs(const struct serial *s)
 
 static void write_mcr(struct serial *s, uint8_t value)
 {
-    size_t before = room(s);
     uint8_t was = s->msr & 0xF0, now, changed;
 
     s->mcr = value & 0x1F;
@@ -221,7 +242,7 @@ static void write_mcr(struct serial *s, uint8_t value)
         changed &= ~MSR_RI;
     s->msr = (uint8_t)(now | (s->msr & 0x0F) | changed >> 4);
     update(s);
-    tell_ready(s, before);
+    tell_ready(s);
 }
 
 static uint8_t read_iir(struct serial *s)
@@ -240,7 +261,10 @@ static uint8_t read_lsr(struct serial *s)
     uint8_t value = (uint8_t)(s->lsr | LSR_IDLE | (s->count ? LSR_READY : 0));
 
     s->lsr &= ~LSR_OVERRUN;
+    if (!s->count && s->polls < POLLS_TO_LISTEN)
+        s->polls++;
     update(s);
+    tell_ready(s);
     return value;
 }
 
@@ -320,6 +344,7 @@ void serial_reset(struct serial *s)
     s->divisor = 12; /* 9600 baud, as firmware leaves it */
     s->msr = MSR_IDLE;
     s->empty_irq = false;
+    s->polls = 0;
     clear_fifo(s);
     update(s);
 }
