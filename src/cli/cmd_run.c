@@ -11,6 +11,7 @@
 #include "cli/cli.h"
 #include "cli/console.h"
 #include "cli/run_options.h"
+#include "host/monitor/monitor.h"
 
 /* Under the virtual clock nothing may depend on when it runs: the guest's day is this one, and its
  * entropy device gives the same bytes. */
@@ -19,6 +20,7 @@
 
 struct machine {
     struct vm *vm;
+    struct monitor *monitor;
     struct console *console[VM_SERIALS];
 };
 
@@ -140,15 +142,17 @@ static enum status make_vm(struct session *s, unsigned n, struct error *err)
                             .rtc_base = virtual ? VIRTUAL_EPOCH : (int64_t)time(NULL),
                             .entropy_seed = virtual ? VIRTUAL_SEED : 0};
 
-    if (g->qmp)
-        return fail(err, ERR_UNSUPPORTED, "--qmp is not implemented");
     if (open_serials(m, g, &cfg, err) != OK)
         return err->code;
     return vm_new(s->host, &cfg, &m->vm, err);
 }
 
-static enum status attach(struct machine *m, struct error *err)
+static enum status attach(struct machine *m, const struct guest *g, struct error *err)
 {
+    const char *qmp = g->qmp ? g->qmp + strlen("unix:") : NULL;
+
+    if (monitor_new(m->vm, qmp, &m->monitor, err) != OK)
+        return err->code;
     for (unsigned i = 0; i < VM_SERIALS; i++)
         if (m->console[i] && console_attach(m->console[i], m->vm, err) != OK)
             return err->code;
@@ -168,7 +172,7 @@ static enum status start(struct session *s, struct error *err)
             fail_at(err, s->run->guest[i].name);
     }
     for (unsigned i = 0; i < n && st == OK; i++)
-        st = attach(&s->machine[i], err);
+        st = attach(&s->machine[i], &s->run->guest[i], err);
     return st;
 }
 
@@ -178,8 +182,10 @@ static void finish(struct session *s)
         for (unsigned k = 0; k < VM_SERIALS; k++)
             if (s->machine[i].console[k])
                 console_detach(s->machine[i].console[k]);
-    for (unsigned i = 0; i < s->run->guests; i++)
+    for (unsigned i = 0; i < s->run->guests; i++) {
+        monitor_free(s->machine[i].monitor);
         vm_free(s->machine[i].vm);
+    }
     for (unsigned i = 0; i < s->run->guests; i++)
         for (unsigned k = 0; k < VM_SERIALS; k++)
             console_close(s->machine[i].console[k], !s->started);

@@ -1,0 +1,304 @@
+/* QMP's socket: one client at a time, who may send and read at any pace without holding up a guest.
+ * What waits to be sent is bounded: while it is much, no more commands are read; a client who lets
+ * events pile up beyond all measure is dropped. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "host/monitor/internal.h"
+
+#define BACKLOG      8
+#define READ_BYTES   4096u
+#define QUEUE_FULL   (256u << 10) /* no more commands until it is shorter */
+#define QUEUE_MAX    (16u << 20)  /* the client is gone, or might as well be */
+#define GOODBYE_MS   250
+#define GOODBYE_STEP 50
+
+struct qmp_server {
+    struct monitor *m;
+    struct board *board;
+    int listener, client; /* -1: none */
+    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    bool bound; /* the path is ours to remove */
+    struct qmp_session session;
+    char *queue;
+    size_t queued, room;
+    char unread[READ_BYTES]; /* what a waiting session has not looked at */
+    size_t unread_len;
+    bool dropped; /* to be closed when nobody is in the middle of it */
+};
+
+static void attend(struct qmp_server *s);
+
+/* ---- the client -------------------------------------------------------------------------------
+ */
+
+static void on_connect(void *ctx, short revents);
+
+static void watch_listener(struct qmp_server *s, bool on)
+{
+    struct error err;
+
+    if (board_watch(s->board, s->listener, on ? POLLIN : 0, on_connect, s, &err) != OK)
+        warn("QMP: %s", err.text);
+}
+
+static void close_client(struct qmp_server *s)
+{
+    if (s->client < 0)
+        return;
+    board_unwatch(s->board, s->client);
+    close(s->client);
+    s->client = -1;
+    s->queued = s->unread_len = 0;
+    s->dropped = false;
+    qmp_session_end(&s->session);
+    watch_listener(s, true);
+}
+
+/* What the socket takes now. */
+static void flush(struct qmp_server *s)
+{
+    size_t sent = 0;
+
+    while (sent < s->queued) {
+        ssize_t n = send(s->client, s->queue + sent, s->queued - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != EAGAIN)
+            s->dropped = true;
+        if (n <= 0)
+            break;
+        sent += (size_t)n;
+    }
+    s->queued -= sent;
+    memmove(s->queue, s->queue + sent, s->queued);
+}
+
+static void emit(void *ctx, const char *text, size_t len)
+{
+    struct qmp_server *s = ctx;
+
+    if (s->client < 0 || s->dropped)
+        return;
+    if (len > QUEUE_MAX - s->queued) {
+        s->dropped = true;
+        return;
+    }
+    if (s->queued + len > s->room) {
+        size_t room = MAX(s->queued + len, 2 * s->room);
+        char *more = realloc(s->queue, room);
+
+        if (!more) {
+            s->dropped = true;
+            return;
+        }
+        s->queue = more;
+        s->room = room;
+    }
+    memcpy(s->queue + s->queued, text, len);
+    s->queued += len;
+}
+
+static bool wants_input(const struct qmp_server *s)
+{
+    return !s->session.waiting && s->queued < QUEUE_FULL;
+}
+
+/* Bytes that were kept while the session waited come first. */
+static void feed_unread(struct qmp_server *s)
+{
+    while (s->unread_len && wants_input(s) && !s->dropped) {
+        size_t n = qmp_feed(&s->session, s->unread, s->unread_len);
+
+        s->unread_len -= n;
+        memmove(s->unread, s->unread + n, s->unread_len);
+    }
+}
+
+static void read_client(struct qmp_server *s)
+{
+    ssize_t n = recv(s->client, s->unread, sizeof(s->unread), MSG_DONTWAIT);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        s->dropped = true;
+        return;
+    }
+    s->unread_len = (size_t)n;
+    feed_unread(s);
+}
+
+static void on_client(void *ctx, short revents)
+{
+    struct qmp_server *s = ctx;
+
+    if (revents & POLLIN && !s->unread_len && wants_input(s))
+        read_client(s);
+    else if (revents & (POLLERR | POLLHUP) && !(revents & POLLIN))
+        s->dropped = true;
+    attend(s);
+}
+
+/* After anything: send, go on with what was put off, close or watch. */
+static void attend(struct qmp_server *s)
+{
+    struct error err;
+    short events;
+
+    if (s->client < 0)
+        return;
+    flush(s);
+    feed_unread(s);
+    flush(s);
+    if (s->dropped) {
+        close_client(s);
+        return;
+    }
+    events = (short)((wants_input(s) && !s->unread_len ? POLLIN : 0) | (s->queued ? POLLOUT : 0));
+    /* A client that goes away while nothing is wanted of it is noticed when something is. */
+    if (board_watch(s->board, s->client, events, on_client, s, &err) != OK) {
+        warn("QMP: %s", err.text);
+        close_client(s);
+    }
+}
+
+static void on_connect(void *ctx, short revents)
+{
+    struct qmp_server *s = ctx;
+    int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (fd < 0)
+        return;
+    s->client = fd;
+    watch_listener(s, false);
+    qmp_session_start(&s->session);
+    attend(s);
+}
+
+void server_event(struct qmp_server *s, const char *name, const json_t *data)
+{
+    qmp_event(&s->session, name, data);
+    if (s->client >= 0)
+        flush(s);
+}
+
+void server_answer(struct qmp_server *s, enum status status, const struct error *err)
+{
+    qmp_answer(&s->session, status, err);
+    attend(s);
+}
+
+/* ---- the socket -------------------------------------------------------------------------------
+ */
+
+/* Does anybody listen there? */
+static bool is_live(const struct sockaddr_un *addr)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool live;
+
+    if (fd < 0)
+        return true;
+    live = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0 || errno != ECONNREFUSED;
+    close(fd);
+    return live;
+}
+
+/* Something is at the path already. */
+static enum status clear_path(const struct sockaddr_un *addr, struct error *err)
+{
+    const char *path = addr->sun_path;
+    struct stat st;
+
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? OK : fail(err, ERR_IO, "--qmp unix:%s: %s", path, strerror(errno));
+    if (!S_ISSOCK(st.st_mode))
+        return fail(err, ERR_ARG,
+                    "--qmp unix:%s: a file that is not a socket is there; use another path", path);
+    if (is_live(addr))
+        return fail(err, ERR_STATE,
+                    "--qmp unix:%s: the socket is in use by another process; use another path",
+                    path);
+    if (unlink(path) < 0 && errno != ENOENT)
+        return fail(err, ERR_IO, "--qmp unix:%s: a stale socket cannot be removed: %s", path,
+                    strerror(errno));
+    return OK;
+}
+
+static enum status open_socket(struct qmp_server *s, const char *path, struct error *err)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+
+    if (strlen(path) >= sizeof(addr.sun_path))
+        return fail(err, ERR_ARG,
+                    "--qmp unix:%.40s...: a socket's path has at most %zu bytes, this one has %zu",
+                    path, sizeof(addr.sun_path) - 1, strlen(path));
+    memcpy(addr.sun_path, path, strlen(path));
+    if (clear_path(&addr, err) != OK)
+        return err->code;
+    s->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (s->listener < 0 || bind(s->listener, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
+        return fail(err, ERR_IO, "--qmp unix:%s: %s", path, strerror(errno));
+    memcpy(s->path, addr.sun_path, sizeof(s->path));
+    s->bound = true;
+    if (listen(s->listener, BACKLOG) < 0)
+        return fail(err, ERR_IO, "--qmp unix:%s: %s", path, strerror(errno));
+    return board_watch(s->board, s->listener, POLLIN, on_connect, s, err);
+}
+
+enum status server_new(struct monitor *m, const char *path, struct qmp_server **out,
+                       struct error *err)
+{
+    struct qmp_server *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return fail(err, ERR_NOMEM, "no memory for a QMP server");
+    s->m = m;
+    s->board = vm_board(m->vm);
+    s->listener = s->client = -1;
+    s->session = (struct qmp_session){.m = m, .emit = emit, .ctx = s};
+    if (open_socket(s, path, err) != OK) {
+        server_free(s);
+        return err->code;
+    }
+    *out = s;
+    return OK;
+}
+
+static void say_goodbye(struct qmp_server *s)
+{
+    for (int left = GOODBYE_MS; s->client >= 0 && s->queued && !s->dropped && left > 0;
+         left -= GOODBYE_STEP) {
+        struct pollfd p = {.fd = s->client, .events = POLLOUT};
+
+        poll(&p, 1, GOODBYE_STEP);
+        flush(s);
+    }
+}
+
+void server_free(struct qmp_server *s)
+{
+    if (!s)
+        return;
+    say_goodbye(s);
+    close_client(s);
+    if (s->listener >= 0) {
+        board_unwatch(s->board, s->listener);
+        close(s->listener);
+    }
+    if (s->bound)
+        unlink(s->path);
+    free(s->queue);
+    free(s);
+}
