@@ -312,6 +312,9 @@ static void virtual_8086_is_left_and_entered(void **state)
     assert_int_equal(c->seg[ES].selector, 1);
     assert_int_equal(c->seg[GS].selector, 4);
     assert_int_equal(c->r[RSP], 0x800);
+    c->rflags &= ~UINT64_C(0x1000); /* IOPL 2: INT n is the monitor's */
+    assert_int_equal(try_insn(r, INSN_BYTES(0xCD, 0x30)).vec, EXC_GP);
+    c->rflags |= RFLAGS_IOPL;
     assert_int_equal(interrupt(r, 0x30).how, DONE);
     assert_false(c->rflags & RFLAGS_VM);
     assert_int_equal(c->cpl, 0);
@@ -342,11 +345,13 @@ static void long_mode_frames(void **state)
     assert_int_equal(get64(r, RING0 - 16), 0x7FF5);
     assert_int_equal(get64(r, RING0 - 8), U_DATA | 3);
     assert_int_equal(c->inject, -1);
+    c->seg[FS] = (struct seg){.base = 0x12345}; /* a user's, under a null selector */
     assert_int_equal(c->exitintinfo, 0);
     /* IRETQ back, error code dropped */
     c->r[RSP] += 8;
     assert_int_equal(try_insn(r, INSN_BYTES(0x48, 0xCF)).how, DONE);
     assert_int_equal(c->cpl, 3);
+    assert_int_equal(c->seg[FS].base, 0x12345);
     assert_int_equal(c->r[RSP], 0x7FF5);
     assert_true(long64(c));
     assert_int_equal(flags_now(r) & ~RFLAGS_RF, 2 | RFLAGS_IF | RFLAGS_TF | FLAG_C);

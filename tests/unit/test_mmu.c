@@ -540,6 +540,18 @@ static void data_breakpoints(void **state)
     assert_int_equal(debug_match(c, LA, 1, ACCESS_FETCH), 1);
     c->debug_pending = false;
     c->dr[7] = 0x400;
+    /* Set by a hypervisor: the next VMRUN forgets the page. */
+    mmu_flush_all(c);
+    assert_int_equal(try_access(r, LA, ACCESS_WRITE).how, DONE);
+    mmu_world(c, PML4);
+    assert_non_null(tlb_hit(c, LA, 1, true));
+    c->dr[7] = 0x400 | 2 | 1u << 16;
+    mmu_world(c, PML4);
+    assert_null(tlb_hit(c, LA, 1, true));
+    assert_int_equal(try_access(r, LA, ACCESS_WRITE).how, DONE);
+    assert_true(c->debug_pending);
+    c->debug_pending = false;
+    c->dr[7] = 0x400;
 }
 
 /* ---- what is remembered, and what may not be ---- */

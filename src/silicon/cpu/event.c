@@ -386,6 +386,8 @@ void event_int(struct cpu *c, const struct op *o, unsigned vec)
                       .ret = op_next_rip(c, o),
                       .o = o};
 
+    if (opcode == 0xCD && c->rflags & RFLAGS_VM && (c->rflags & RFLAGS_IOPL) != RFLAGS_IOPL)
+        cpu_fault(c, o, EXC_GP, 0);
     if (opcode != 0xCD)
         intercept_exception(c, o, vec, false, 0);
     deliver(c, &e);

@@ -46,6 +46,8 @@ struct mmu_state {
      */
     uint64_t large_at[8], giant_at;
 
+    uint64_t watched[5]; /* DR0..3 and DR7 at the last VMRUN */
+
     struct walk_cache walks;
     uint64_t nested_cr3; /* whose nested translations they are */
     uint32_t nested_asid;
@@ -189,10 +191,23 @@ static void renew_spaces(struct cpu *c, bool all_pcids, uint64_t pcid)
     mmu_context(c);
 }
 
+/* A hypervisor swaps debug registers without a MOV DR: pages now watched must leave the TLB. */
+static bool breakpoints_changed(struct cpu *c)
+{
+    uint64_t now[] = {c->dr[0], c->dr[1], c->dr[2], c->dr[3], c->dr[7]};
+    uint64_t *last = c->mmu->watched;
+    bool changed = now[4] & 0xFF && memcmp(last, now, sizeof(now)) != 0;
+
+    memcpy(last, now, sizeof(now));
+    return changed;
+}
+
 void mmu_world(struct cpu *c, uint64_t cr3)
 {
     c->cr3 = cr3;
     mmu_context(c);
+    if (breakpoints_changed(c))
+        renew_spaces(c, true, 0);
 }
 
 void mmu_set_cr3(struct cpu *c, uint64_t cr3)

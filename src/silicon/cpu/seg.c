@@ -173,6 +173,7 @@ void seg_load(struct cpu *c, const struct op *o, unsigned seg, uint16_t selector
         cpu_mode_changed(c);
 }
 
+/* The base stays: 64-bit code has FS and GS bases under null selectors. */
 void seg_drop_privileged(struct cpu *c)
 {
     static const uint8_t data[] = {ES, DS, FS, GS};
@@ -181,8 +182,7 @@ void seg_drop_privileged(struct cpu *c)
         struct seg *s = &c->seg[data[i]];
         bool shared = is_code(s->attrib) && is_conforming(s->attrib);
 
-        /* A null one stays as it is: FS and GS may have a base that an MSR gave them. */
-        if (s->attrib & SEG_P && !shared && SEG_DPL(s->attrib) < c->cpl)
-            *s = (struct seg){0};
+        if (!shared && SEG_DPL(s->attrib) < c->cpl)
+            s->selector = s->attrib = 0;
     }
 }
