@@ -20,8 +20,18 @@
 #endif
 #endif
 
+/* GCC jumps whenever it can; Clang must be told to where a local's address was taken. */
+#ifdef __has_attribute
+#if __has_attribute(musttail)
+#define MUST_TAIL __attribute__((musttail))
+#endif
+#endif
+#ifndef MUST_TAIL
+#define MUST_TAIL
+#endif
+
 #ifdef THREADED
-#define NEXT(c, o) return (o)[1].fn((c), (o) + 1)
+#define NEXT(c, o) MUST_TAIL return (o)[1].fn((c), (o) + 1)
 #else
 #define NEXT(c, o)                                                                                 \
     do {                                                                                           \
@@ -64,12 +74,20 @@ static inline uint64_t ea_wrapped(const struct cpu *c, const struct op *o)
     return o->asize == 8 ? ea : o->asize == 4 ? (uint32_t)ea : (uint16_t)ea;
 }
 
+/* Slow paths are calls of their own: what is left of a routine is short, and jumps. */
+#define COLD __attribute__((noinline, cold, unused))
+
+static COLD uint64_t ea_legacy(struct cpu *c, const struct op *o, unsigned size, enum access acc)
+{
+    return seg_linear(c, o, o->seg, ea_wrapped(c, o), size, acc);
+}
+
 /* Linear address of the memory operand of `o`, `size` bytes. */
 static ALWAYS_INLINE uint64_t ea(struct cpu *c, const struct op *o, unsigned size, enum access acc)
 {
     if (LIKELY(!(o->flags & OP_LEGACY)))
         return c->seg[o->seg].base + ea_offset(c, o);
-    return seg_linear(c, o, o->seg, ea_wrapped(c, o), size, acc);
+    return ea_legacy(c, o, size, acc);
 }
 
 /* ---- memory, by linear address ---- */
@@ -87,16 +105,32 @@ static ALWAYS_INLINE uint8_t *tlb_hit(struct cpu *c, uint64_t la, unsigned size,
 }
 
 #define DEFINE_MEM(bits)                                                                           \
+    static COLD uint##bits##_t mem_load_far##bits(struct cpu *c, const struct op *o, uint64_t la)  \
+    {                                                                                              \
+        uint##bits##_t v;                                                                          \
+                                                                                                   \
+        mmu_load(c, o, la, &v, bits / 8);                                                          \
+        return v;                                                                                  \
+    }                                                                                              \
+    static COLD void mem_store_far##bits(struct cpu *c, const struct op *o, uint64_t la,           \
+                                         uint##bits##_t v)                                         \
+    {                                                                                              \
+        mmu_store(c, o, la, &v, bits / 8);                                                         \
+    }                                                                                              \
+    static COLD uint##bits##_t mem_load_rw_far##bits(struct cpu *c, const struct op *o,            \
+                                                     uint64_t la)                                  \
+    {                                                                                              \
+        uint##bits##_t v;                                                                          \
+                                                                                                   \
+        mmu_load_rw(c, o, la, &v, bits / 8);                                                       \
+        return v;                                                                                  \
+    }                                                                                              \
     static ALWAYS_INLINE uint##bits##_t mem_load##bits(struct cpu *c, const struct op *o,          \
                                                        uint64_t la)                                \
     {                                                                                              \
         const uint8_t *p = tlb_hit(c, la, bits / 8, false);                                        \
-        uint##bits##_t v;                                                                          \
                                                                                                    \
-        if (LIKELY(p))                                                                             \
-            return load##bits(p);                                                                  \
-        mmu_load(c, o, la, &v, bits / 8);                                                          \
-        return v;                                                                                  \
+        return LIKELY(p) ? load##bits(p) : mem_load_far##bits(c, o, la);                           \
     }                                                                                              \
     static ALWAYS_INLINE void mem_store##bits(struct cpu *c, const struct op *o, uint64_t la,      \
                                               uint##bits##_t v)                                    \
@@ -106,18 +140,14 @@ static ALWAYS_INLINE uint8_t *tlb_hit(struct cpu *c, uint64_t la, unsigned size,
         if (LIKELY(p))                                                                             \
             store##bits(p, v);                                                                     \
         else                                                                                       \
-            mmu_store(c, o, la, &v, bits / 8);                                                     \
+            mem_store_far##bits(c, o, la, v);                                                      \
     }                                                                                              \
     static ALWAYS_INLINE uint##bits##_t mem_load_rw##bits(struct cpu *c, const struct op *o,       \
                                                           uint64_t la)                             \
     {                                                                                              \
         const uint8_t *p = tlb_hit(c, la, bits / 8, true);                                         \
-        uint##bits##_t v;                                                                          \
                                                                                                    \
-        if (LIKELY(p))                                                                             \
-            return load##bits(p);                                                                  \
-        mmu_load_rw(c, o, la, &v, bits / 8);                                                       \
-        return v;                                                                                  \
+        return LIKELY(p) ? load##bits(p) : mem_load_rw_far##bits(c, o, la);                        \
     }
 DEFINE_MEM(8)
 DEFINE_MEM(16)
