@@ -10,6 +10,11 @@
 #define ECAM_BASE UINT64_C(0xB0000000)
 #define ECAM_SIZE UINT64_C(0x10000000)
 
+/* What kernels search for the tables of firmware: they find zeros, under SEV too, and not what the
+ * ciphertext of zeros decrypts to. */
+#define LEGACY_BASE UINT64_C(0x80000)
+#define LEGACY_END  UINT64_C(0x100000)
+
 unsigned boot_e820(uint64_t ram_low, uint64_t ram_high, struct e820 map[E820_MAX])
 {
     unsigned n = 0;
@@ -69,7 +74,9 @@ static enum status load(struct boot_job *job)
         bool claimed = false;
 
         s = formats[i](job, &claimed);
-        if (s != OK || claimed)
+        if (s == OK && claimed)
+            return boot_fill(job, LEGACY_BASE, LEGACY_END, "legacy area");
+        if (s != OK)
             return s;
     }
     return unknown_format(job);

@@ -7,12 +7,13 @@
 #include "base/bytes.h"
 #include "host/boot/place.h"
 
-#define HEADER_MAGIC  0x1BADB002u
-#define LOADER_MAGIC  0x2BADB002u
-#define SEARCH_BYTES  8192u
-#define FLAG_ADDRESS  (1u << 16)
-#define FLAGS_REFUSED 0x0000FFF8u /* bits below 16 that a loader must understand; 0..2 are known   \
-                                   */
+#define HEADER_MAGIC 0x1BADB002u
+#define LOADER_MAGIC 0x2BADB002u
+#define SEARCH_BYTES 8192u
+#define FLAG_ADDRESS (1u << 16)
+#define FLAGS_REFUSED                                                                              \
+    0x0000FFF8u /* bits below 16 that a loader must understand; 0..2 are known                     \
+                 */
 #define MODULES_MAX 48u
 
 #define INFO_MEMORY  (1u << 0)

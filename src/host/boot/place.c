@@ -205,6 +205,25 @@ enum status boot_place_low(struct boot_job *job, const void *bytes, uint64_t len
     return boot_place(job, *gpa, bytes, len, len, what);
 }
 
+enum status boot_fill(struct boot_job *job, uint64_t from, uint64_t to, const char *what)
+{
+    while (from < to) {
+        const struct boot_region *r = overlapping(job, from, from + PAGE);
+        uint64_t end = from;
+
+        if (r) {
+            from = r->gpa + r->len;
+            continue;
+        }
+        while (end < to && !overlapping(job, end, end + PAGE))
+            end += PAGE;
+        if (boot_place(job, from, NULL, 0, end - from, what) != OK)
+            return job->err->code;
+        from = end;
+    }
+    return OK;
+}
+
 enum status boot_place_gdt(struct boot_job *job)
 {
     /* Null, unused, code at 10h (64-bit or 32-bit), data at 18h: flat, present, accessed. */

@@ -35,6 +35,9 @@ uint64_t boot_room(const struct boot_job *job, uint64_t size, uint64_t from, uin
 enum status boot_place_low(struct boot_job *job, const void *bytes, uint64_t len, const char *what,
                            uint64_t *gpa) MUST_USE;
 
+/* Zeros, and launch regions, wherever [from, to) has nothing yet. */
+enum status boot_fill(struct boot_job *job, uint64_t from, uint64_t to, const char *what) MUST_USE;
+
 enum status boot_place_gdt(struct boot_job *job) MUST_USE;
 
 /* Each format: `*claimed` false (and OK) where the file is not of it. */
