@@ -236,14 +236,15 @@ static void case_make(struct fcase *k, enum form form)
 
     memset(k, 0, sizeof(*k));
     k->form = form;
-    k->code[0] = row->byte;
+    if (row->match & MEM && !memory_size(row) && below(2)) /* the environment's sizes */
+        k->code[k->len++] = below(2) ? 0x66 : 0x48;
+    k->code[k->len++] = row->byte;
     if (row->match & MEM)
-        k->code[1] = (uint8_t)(digit << 3 | RDX);
+        k->code[k->len++] = (uint8_t)(digit << 3 | RDX);
     else
-        k->code[1] =
+        k->code[k->len++] =
             (uint8_t)(0xC0 | digit << 3 |
                       (row->match & RMFIX ? MATCH_RM(row->match) : below(below(2) ? 3 : 8)));
-    k->len = 2;
     image_make(k->image, below(2));
     operand(k->mem, memory_size(row));
     k->flags = 0x202 | (rnd() & OSZAPC);

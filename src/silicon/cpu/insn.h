@@ -258,7 +258,7 @@ struct op {
     uint8_t flags; /* OP_ */
     uint8_t d, s, v, w;
     uint8_t base, index, scale, seg; /* REG_ZERO for none; REG_BLOCK for RIP-relative */
-    uint8_t cc;                      /* condition of a CC row */
+    uint8_t cc;                      /* condition of a CC row; x87: ModRM */
     uint8_t asize;                   /* address size in bytes */
     uint8_t mem;                     /* which operand (0..3) is in memory, when OP_MEM */
     uint8_t imm2;                    /* second immediate (ENTER) */
