@@ -81,7 +81,7 @@ static void x87_take(struct cpu *c, bool wide, const uint8_t *area)
     }
 }
 
-static void mxcsr_put(const struct cpu *c, uint32_t mxcsr, uint8_t *area)
+static void mxcsr_put(uint32_t mxcsr, uint8_t *area)
 {
     store32(area + AT_MXCSR, mxcsr);
     store32(area + AT_MXCSR + 4, MXCSR_VALID);
@@ -166,7 +166,7 @@ static void fxsave(struct cpu *c, const struct op *o)
     x87_put(c, o->flags & OP_W, area);
     mem_store(c, o, la, area, AT_MXCSR);
     if (fx_sse(c)) {
-        mxcsr_put(c, mxcsr_read(c), area);
+        mxcsr_put(mxcsr_read(c), area);
         mem_store(c, o, la + AT_MXCSR, area + AT_MXCSR, 8);
     }
     mem_store(c, o, la + AT_ST, area + AT_ST, AT_XMM - AT_ST);
@@ -223,7 +223,7 @@ static void components_store(struct cpu *c, const struct op *o, uint64_t la, uin
         mem_store(c, o, la + AT_ST, area + AT_ST, AT_XMM - AT_ST);
     }
     if (mxcsr) {
-        mxcsr_put(c, mxcsr_read(c), area);
+        mxcsr_put(mxcsr_read(c), area);
         mem_store(c, o, la + AT_MXCSR, area + AT_MXCSR, 8);
     }
     if (which & COMP_SSE) {
@@ -399,7 +399,7 @@ void cpu_xsave(const struct cpu *c, uint8_t image[CPU_XSAVE_BYTES])
 {
     memset(image, 0, CPU_XSAVE_BYTES);
     x87_put(c, true, image);
-    mxcsr_put(c, c->mxcsr, image);
+    mxcsr_put(c->mxcsr, image);
     vec_put(c, 0, 16, image + AT_XMM);
     vec_put(c, 1, 16, image + AT_YMM);
     store64(image + AT_HEADER, xinuse(c, 16));
