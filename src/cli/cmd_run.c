@@ -154,7 +154,7 @@ static enum status attach(struct machine *m, const struct guest *g, struct error
     if (monitor_new(m->vm, qmp, &m->monitor, err) != OK)
         return err->code;
     for (unsigned i = 0; i < VM_SERIALS; i++)
-        if (m->console[i] && console_attach(m->console[i], m->vm, err) != OK)
+        if (m->console[i] && console_attach(m->console[i], m->vm, m->monitor, err) != OK)
             return err->code;
     return OK;
 }

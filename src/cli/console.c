@@ -20,6 +20,8 @@ struct console {
     struct chardev chr;
     int out;
     bool is_stdio, raw, watching, escape;
+    struct hmp_console *hmp; /* NULL: no monitor */
+    bool in_monitor;         /* keys are the monitor's; the guest goes on and may write */
     bool made_file;
     char *path;
     struct vm *vm;
@@ -101,17 +103,31 @@ static void put(void *backend, const uint8_t *bytes, size_t n)
 /* ---- input -------------------------------------------------------------------------------------
  */
 
+static void put_text(void *ctx, const char *text, size_t len)
+{
+    put(ctx, (const uint8_t *)text, len);
+}
+
+static void toggle_monitor(struct console *c)
+{
+    if (!c->hmp)
+        return;
+    c->in_monitor = !c->in_monitor;
+    if (c->in_monitor)
+        hmp_console_open(c->hmp);
+    else
+        put_text(c, "\r\n", 2);
+}
+
 /* What follows Ctrl-A. True: the byte is the guest's. */
 static bool escape_key(struct console *c, uint8_t key)
 {
-    static const char monitor[] = "\r\n(the monitor is at --qmp)\r\n";
-
     if (key == CTRL_A)
-        return true;
+        return !c->in_monitor;
     if (key == 'x' || key == 'X')
         host_stop(vm_host(c->vm));
     else if (key == 'c' || key == 'C')
-        put(c, (const uint8_t *)monitor, sizeof(monitor) - 1);
+        toggle_monitor(c);
     return false;
 }
 
@@ -128,6 +144,8 @@ static size_t filter(struct console *c, uint8_t *bytes, size_t n)
                 bytes[kept++] = bytes[i];
         } else if (bytes[i] == CTRL_A) {
             c->escape = true;
+        } else if (c->in_monitor) {
+            hmp_console_keys(c->hmp, &bytes[i], 1);
         } else {
             bytes[kept++] = bytes[i];
         }
@@ -230,11 +248,14 @@ struct chardev *console_chardev(struct console *c)
     return &c->chr;
 }
 
-enum status console_attach(struct console *c, struct vm *vm, struct error *err)
+enum status console_attach(struct console *c, struct vm *vm, struct monitor *m, struct error *err)
 {
     c->vm = vm;
     if (!c->is_stdio)
         return OK;
+    c->hmp = hmp_console_new(m, put_text, c);
+    if (!c->hmp)
+        return fail(err, ERR_NOMEM, "no memory for a monitor");
     go_raw();
     c->raw = is_raw;
     watch_input(c, true);
@@ -249,6 +270,8 @@ void console_detach(struct console *c)
         board_unwatch(vm_board(c->vm), STDIN_FILENO);
     if (c->raw)
         restore();
+    hmp_console_free(c->hmp);
+    c->hmp = NULL;
     c->vm = NULL;
 }
 

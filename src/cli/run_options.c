@@ -373,7 +373,8 @@ void run_help(void)
     }
     printf("\nA JSON file is an object with the same names, e.g. {\"kernel\": \"vmlinuz\", "
            "\"cpus\": 4,\n\"drive\": [\"file=disk.img\"]}.\n\n"
-           "On a terminal Ctrl-A X quits, Ctrl-A Ctrl-A sends a Ctrl-A.\n"
+           "On a terminal Ctrl-A X quits, Ctrl-A C opens and closes the monitor, Ctrl-A Ctrl-A\n"
+           "sends a Ctrl-A.\n"
            "Exit status: 0 the guest powered off, 1 an error, 2 the guest crashed; a guest with\n"
            "debug-exit chooses its own.\n");
 }

@@ -112,6 +112,14 @@ void bus_remove(struct bus *b, enum bus_space space, uint64_t base, const void *
     s->count--;
 }
 
+void bus_each(const struct bus *b, enum bus_space space, bus_seen_fn *seen, void *ctx)
+{
+    const struct space *s = &b->space[space];
+
+    for (size_t i = 0; i < s->count; i++)
+        seen(ctx, s->regions[i].base, s->regions[i].size, s->regions[i].name);
+}
+
 /* The region that holds all `size` bytes at `addr`, or NULL. */
 static const struct region *find(struct space *s, uint64_t addr, unsigned size)
 {

@@ -27,6 +27,9 @@ enum status bus_add(struct bus *b, enum bus_space space, uint64_t base, uint64_t
                     struct error *err) MUST_USE;
 /* For BARs that the guest moves. No effect when nothing of `dev` starts there. */
 void bus_remove(struct bus *b, enum bus_space space, uint64_t base, const void *dev);
+/* Every region of a space, ascending. */
+typedef void bus_seen_fn(void *ctx, uint64_t base, uint64_t size, const char *name);
+void bus_each(const struct bus *b, enum bus_space space, bus_seen_fn *seen, void *ctx);
 
 /* An access nobody answers reads all ones; an access across a region's end likewise. */
 uint64_t bus_read(struct bus *b, enum bus_space space, uint64_t addr, unsigned size);

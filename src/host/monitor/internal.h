@@ -38,6 +38,7 @@ void monitor_event(struct monitor *m, const char *name, json_t *data);
 const char *monitor_run_state(const struct monitor *m);
 /* Refused while a dump needs the guest to stand still. */
 enum status monitor_cont(struct monitor *m, struct error *err) MUST_USE;
+void monitor_stop(struct monitor *m);
 void monitor_quit(struct monitor *m);
 void monitor_reset(struct monitor *m);
 

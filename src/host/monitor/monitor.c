@@ -38,6 +38,13 @@ enum status monitor_cont(struct monitor *m, struct error *err)
     return vm_resume(m->vm, err);
 }
 
+/* A dump that is under way then leaves the guest stopped. */
+void monitor_stop(struct monitor *m)
+{
+    m->job.resume = false;
+    vm_pause(m->vm);
+}
+
 void monitor_quit(struct monitor *m)
 {
     m->quit_asked = true;

@@ -74,8 +74,7 @@ COMMAND(query_status)
 
 COMMAND(stop)
 {
-    c->m->job.resume = false; /* a dump that is under way leaves the guest stopped */
-    vm_pause(c->m->vm);
+    monitor_stop(c->m);
     return OK;
 }
 
