@@ -243,26 +243,25 @@ MOVMSK(pmovmskb, MASK_B, 16);
 MOVMSK(movmskps, MASK_D, 4);
 MOVMSK(movmskpd, MASK_Q, 2);
 
-/* ---- MASKMOVDQU: bytes of d whose mask byte in s is negative, to [rDI] ---- */
+/* ---- MASKMOVDQU: bytes of d whose mask byte in s is negative, to [rDI]. AMD's cores fault where
+ * any of the 16 bytes cannot be written, whatever the mask. ---- */
 static void vec_maskmovdqu(struct cpu *c, const struct op *o)
 {
-    uint64_t at = c->r[RDI], la[16];
+    uint64_t off = c->r[RDI], la;
     uint32_t mask = mask_b(lane_c(&c->vec[o->s], 0), 16);
-    union lane from = *lane_c(&c->vec[o->d], 0);
 
-    for (unsigned i = 0; i < 16; i++) {
-        uint64_t off = at + i;
-
-        if (!(mask >> i & 1))
-            continue;
-        off = o->asize == 8 ? off : o->asize == 4 ? (uint32_t)off : (uint16_t)off;
-        la[i] = o->flags & OP_LEGACY ? seg_linear(c, o, o->seg, off, 1, ACCESS_WRITE)
-                                     : c->seg[o->seg].base + off;
-        mmu_probe_write(c, o, la[i], 1);
-    }
+    if (o->flags & OP_LEGACY)
+        la = seg_linear(c, o, o->seg,
+                        o->asize == 8   ? off
+                        : o->asize == 4 ? (uint32_t)off
+                                        : (uint16_t)off,
+                        16, ACCESS_WRITE);
+    else
+        la = c->seg[o->seg].base + off;
+    mmu_probe_write(c, o, la, 16);
     for (unsigned i = 0; i < 16; i++)
         if (mask >> i & 1)
-            mem_store8(c, o, la[i], from.b[i]);
+            mem_store8(c, o, la + i, c->vec[o->d].b[i]);
     NEXT(c, o);
 }
 EXEC_ANY(vec_maskmovdqu, vec_maskmovdqu);
