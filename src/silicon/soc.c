@@ -9,6 +9,13 @@
 #include "silicon/cpu/block.h"
 #include "silicon/dram/dram.h"
 
+#define RATE_ONE   256u
+#define RATE_FIRST (10 * RATE_ONE) /* before anything is measured */
+#define PACE_MAX   4
+#define PACE_NS    INT64_C(5000000) /* this far behind doubles the pace */
+#define JUMP_NS    INT64_C(1000000000)
+#define MEASURE    UINT64_C(2000000) /* instructions that the measure remembers */
+
 struct soc {
     const struct chip *chip;
     struct dram *dram;
@@ -17,11 +24,16 @@ struct soc {
     struct cpu *core[64];
 
     enum soc_clock clock;
-    uint64_t power_on; /* CLOCK_HOST: CLOCK_MONOTONIC then, ns */
-    uint64_t elapsed;  /* CLOCK_VIRTUAL: ns up to when `running` began its slice */
+    uint64_t elapsed; /* ns up to when `running` began its slice */
     struct cpu *running;
     uint64_t run_start; /* cpu_retired(running) then */
-    uint64_t random[4]; /* xoshiro256** state under CLOCK_VIRTUAL */
+    uint64_t rate;      /* ns for an instruction, RATE_ONE is 1 */
+    /* CLOCK_HOST */
+    bool started;
+    uint64_t power_on;                  /* CLOCK_MONOTONIC at the first slice */
+    uint64_t run_began;                 /* the same at the start of this slice */
+    uint64_t measured_ns, measured_for; /* of late, in slices: time and instructions */
+    uint64_t random[4];                 /* xoshiro256** state under CLOCK_VIRTUAL */
 };
 
 /* ---- what the cores must hear from the memory controllers ---- */
@@ -99,7 +111,7 @@ enum status soc_new(const struct soc_config *cfg, struct soc **out, struct error
         return fail(err, ERR_NOMEM, "no memory for the machine");
     s->chip = cfg->chip;
     s->clock = cfg->clock;
-    s->power_on = monotonic();
+    s->rate = RATE_ONE;
     for (unsigned i = 0; i < COUNT(s->random); i++)
         s->random[i] = UINT64_C(0x9E3779B97F4A7C15) * (i + 1);
     why = cfg->cores < 1 || cfg->cores > COUNT(s->core)
@@ -171,14 +183,61 @@ void soc_wbinvd(struct soc *s, unsigned core)
     asp_note_wbinvd(s->asp, core);
 }
 
-/* ---- time ---- */
+/* ---- time ----
+ * Time passes with the instructions that cores retire: 1 ns each under CLOCK_VIRTUAL. Under
+ * CLOCK_HOST as many as they take of late on this machine, and up to PACE_MAX times more or fewer
+ * while the clock lags behind CLOCK_MONOTONIC or leads. So a pause of this process, which no
+ * machine has between two instructions, does not show between two instructions: a guest that
+ * measures its TSC against a timer finds what they both run at.
+ */
+static uint64_t run_time(const struct soc *s, uint64_t insns)
+{
+    return s->clock == CLOCK_HOST ? insns * s->rate / RATE_ONE : insns;
+}
+
+/* Leads where negative. */
+static int64_t lag(const struct soc *s, uint64_t at)
+{
+    return (int64_t)(at - s->power_on - s->elapsed);
+}
+
+static void set_pace(struct soc *s)
+{
+    uint64_t usual = s->measured_for ? s->measured_ns * RATE_ONE / s->measured_for : RATE_FIRST;
+    int64_t behind;
+
+    s->run_began = monotonic();
+    if (!s->started)
+        s->power_on = s->run_began - s->elapsed;
+    s->started = true;
+    behind = lag(s, s->run_began);
+    if (behind > JUMP_NS) { /* it was stopped for long: nothing to smooth */
+        s->elapsed += (uint64_t)behind;
+        behind = 0;
+    }
+    usual = MAX(usual, RATE_ONE);
+    if (behind >= 0)
+        s->rate = usual + usual * (uint64_t)MIN(behind, (PACE_MAX - 1) * PACE_NS) / PACE_NS;
+    else
+        s->rate = usual / (1 + (uint64_t)MIN(-behind, (PACE_MAX - 1) * PACE_NS) / PACE_NS);
+}
+
+static void measure(struct soc *s, uint64_t insns)
+{
+    s->measured_ns += monotonic() - s->run_began;
+    s->measured_for += insns;
+    if (s->measured_for > MEASURE) {
+        s->measured_ns /= 2;
+        s->measured_for /= 2;
+    }
+}
+
 uint64_t soc_clock_now(const struct soc *s, const struct cpu *c, const struct op *o)
 {
-    if (s->clock == CLOCK_HOST)
-        return monotonic() - s->power_on;
-    if (s->running)
-        return s->elapsed + cpu_retired_at(s->running, s->running == c ? o : NULL) - s->run_start;
-    return s->elapsed;
+    if (!s->running)
+        return s->elapsed;
+    return s->elapsed +
+           run_time(s, cpu_retired_at(s->running, s->running == c ? o : NULL) - s->run_start);
 }
 
 uint64_t soc_now(const struct soc *s)
@@ -188,16 +247,27 @@ uint64_t soc_now(const struct soc *s)
 
 void soc_running(struct soc *s, struct cpu *c)
 {
-    if (s->running)
-        s->elapsed += cpu_retired(s->running) - s->run_start;
+    if (s->running) {
+        uint64_t insns = cpu_retired(s->running) - s->run_start;
+
+        s->elapsed += run_time(s, insns);
+        if (s->clock == CLOCK_HOST)
+            measure(s, insns);
+    }
     s->running = c;
     if (c)
         s->run_start = cpu_retired(c);
+    if (c && s->clock == CLOCK_HOST)
+        set_pace(s);
 }
 
 void soc_idle_until(struct soc *s, uint64_t ns)
 {
-    if (s->clock == CLOCK_VIRTUAL && ns > s->elapsed)
+    int64_t behind = s->clock == CLOCK_HOST && s->started ? lag(s, monotonic()) : 0;
+
+    if (s->clock == CLOCK_HOST)
+        ns = behind > 0 ? MIN(ns, s->elapsed + (uint64_t)behind) : 0;
+    if (ns > s->elapsed)
         s->elapsed = ns;
 }
 

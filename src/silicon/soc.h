@@ -20,7 +20,7 @@ struct cpu;
 
 enum soc_clock {
     CLOCK_VIRTUAL, /* time is instructions retired, 1 ns each, plus skipped idle time */
-    CLOCK_HOST,    /* time is the machine's CLOCK_MONOTONIC since power-on */
+    CLOCK_HOST,    /* time follows the machine's CLOCK_MONOTONIC, smoothly while cores run */
 };
 
 struct soc_config {
@@ -50,7 +50,8 @@ void soc_asp_write(struct soc *s, uint32_t reg, uint32_t value);
  */
 #define SOC_TSC_KHZ 1000000u
 uint64_t soc_now(const struct soc *s);
-/* CLOCK_VIRTUAL alone: all cores idle until `ns`. No effect when that is past. */
+/* All cores idle until `ns`. CLOCK_VIRTUAL goes there; CLOCK_HOST goes there as far as the
+ * machine's clock has. No effect when that is past. */
 void soc_idle_until(struct soc *s, uint64_t ns);
 
 /* ---- cores: code on core n --------------------------------------------------------------- */

@@ -75,7 +75,8 @@ static bool settle(struct vm *vm)
 /* ---- a slice ----------------------------------------------------------------------------------
  */
 
-/* Instructions until the next timer of this VM, at most `most`. Real time: a guess at 100 an us. */
+/* Instructions until the next timer of this VM, at most `most`. Real time: a cautious guess, as an
+ * early look costs little. */
 static uint64_t until_deadline(const struct vm *vm, uint64_t most)
 {
     uint64_t now = board_now(vm->board), at = board_next_deadline(vm->board), left;
@@ -84,7 +85,7 @@ static uint64_t until_deadline(const struct vm *vm, uint64_t most)
         return most;
     left = at > now ? at - now : 1;
     if (vm->host->clock == CLOCK_HOST)
-        left = MAX(left / 10, 100);
+        left = MAX(left / 40, 100);
     return MIN(left, most);
 }
 
@@ -185,6 +186,8 @@ static void idle(struct host *h)
     if (at != UINT64_MAX)
         wait = at > now ? MIN(at - now, wait) : 0;
     poll_all(h, wait);
+    if (h->clock == CLOCK_HOST)
+        soc_idle_until(h->soc, UINT64_MAX);
 }
 
 /* ---- all --------------------------------------------------------------------------------------
