@@ -592,6 +592,48 @@ static void undefined_vex_is_undefined(void **state)
     assert_int_equal(bad, 0);
 }
 
+/* DIVSS by zero, unmasked: #XF, or #UD without CR4.OSXMMEXCPT (APM2 8.2.20); ZE shows either way.
+ */
+static void unmasked_exceptions_need_osxmmexcpt(void **state)
+{
+    static const uint8_t divss[] = {0xF3, 0x0F, 0x5E, 0xC1};
+    struct op ops[2] = {{.off = 0}, {.fn = stop}};
+
+    catch_signals();
+    memset(running, 0, sizeof(*running));
+    running->vec[0].d[0] = 0x3F800000;
+    assert_int_equal(decode_insn(core, divss, sizeof(divss), 2, &ops[0]), sizeof(divss));
+    for (unsigned i = 0; i < 2; i++) {
+        core->cr4 = i ? CR4_OSFXSR | CR4_OSXMMEXCPT : CR4_OSFXSR;
+        running->mxcsr = MXCSR_MASKS & ~(MXCSR_ZE << 7);
+        assert_int_equal(run_routine(running, ops), i ? EXC_XF : EXC_UD);
+        assert_int_equal(running->mxcsr & MXCSR_FLAGS, MXCSR_ZE);
+        assert_int_equal(running->vec[0].d[0], 0x3F800000);
+    }
+}
+
+/* What the guest's instructions leave in the host's unit belongs to the guest alone. */
+static void the_hosts_environment_is_kept(void **state)
+{
+    static const uint8_t addss[] = {0xF3, 0x0F, 0x58, 0xC1}; /* 1 + the least denormal */
+    struct op ops[2] = {{.off = 0}, {.fn = stop}};
+    uint32_t host = 0x1F80 | 0x2000, after;
+
+    memset(running, 0, sizeof(*running));
+    running->vec[0].d[0] = 0x3F800000;
+    running->vec[1].d[0] = 1;
+    running->mxcsr = MXCSR_DEFAULT | 2 << 13; /* up */
+    decode_insn(core, addss, sizeof(addss), 2, &ops[0]);
+    __asm__ volatile("ldmxcsr %0" ::"m"(host));
+    run_routine(running, ops);
+    __asm__ volatile("stmxcsr %0" : "=m"(after));
+    assert_int_equal(running->vec[0].d[0], 0x3F800001);
+    assert_int_equal(running->mxcsr & MXCSR_FLAGS, MXCSR_DE | MXCSR_PE);
+    assert_int_equal(after, host);
+    host = 0x1F80;
+    __asm__ volatile("ldmxcsr %0" ::"m"(host));
+}
+
 static int set_up(void **state)
 {
     uint8_t *pages;
@@ -618,6 +660,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_agrees_with_the_host),
         cmocka_unit_test(undefined_vex_is_undefined),
+        cmocka_unit_test(unmasked_exceptions_need_osxmmexcpt),
+        cmocka_unit_test(the_hosts_environment_is_kept),
     };
 
     if (!__builtin_cpu_supports("avx")) {

@@ -1,5 +1,5 @@
 /* Integer arithmetic, logic, comparison and shuffles on XMM and YMM lanes. */
-#include "silicon/cpu/exec_vec.h"
+#include "silicon/cpu/exec_fp.h"
 
 /* ---- SSE2 ---- */
 VEC2(paddb);
@@ -58,7 +58,15 @@ VEC2I(shufps, 0);
 VEC2I(shufpd, 2);
 
 /* ---- SSSE3 ---- */
-VEC2(pshufb);
+NATIVE2(pshufb, "pshufb") /* not what compilers make of the loop */
+KERNEL2(pshufb_host)
+{
+    if (HOST_HAS("ssse3"))
+        native_pshufb(r, a, b);
+    else
+        k_pshufb(r, a, b, 16);
+}
+VEC_ROUTINES(pshufb, k_pshufb_host, , );
 VEC2(phaddw);
 VEC2(phaddd);
 VEC2(phaddsw);

@@ -2,7 +2,8 @@
 #include "silicon/cpu/exec_vec.h"
 #include "silicon/cpu/fp.h"
 
-/* ---- whole registers: MOVUPS, MOVAPS, MOVDQU, MOVDQA, LDDQU, MOVNT*: ALIGN rows check ---- */
+/* ---- whole registers: MOVUPS, MOVDQU, LDDQU ..; MOVAPS, MOVDQA, MOVNT* .., whose memory must be
+ * aligned whatever MXCSR.MM says (APM1 4.3.2) ---- */
 static void vec_mov_reg(struct cpu *c, const struct op *o)
 {
     const union vec *s = &c->vec[o->s];
@@ -14,28 +15,62 @@ static void vec_mov_reg(struct cpu *c, const struct op *o)
     NEXT(c, o);
 }
 
-static void vec_mov_mem(struct cpu *c, const struct op *o)
+static ALWAYS_INLINE uint64_t move_address(struct cpu *c, const struct op *o, bool aligned,
+                                           enum access acc)
 {
-    if (o->size == 32) {
-        vec_load_move(c, o, 32);
-        c->vec[o->d] = c->operand;
-    } else {
-        vec_load_move(c, o, 16);
-        lane_done(c, o, o->d, lane_c(&c->operand, 0));
-    }
-    NEXT(c, o);
-}
-EXEC_REG_MEM(vec_mov, vec_mov_reg, vec_mov_mem);
+    uint64_t la = ea(c, o, o->size, acc);
 
-static void vec_mov_to_mem(struct cpu *c, const struct op *o)
-{
-    if (o->size == 32)
-        vec_store(c, o, &c->vec[o->s], 32);
-    else
-        vec_store(c, o, &c->vec[o->s], 16);
-    NEXT(c, o);
+    if (aligned && UNLIKELY(la & (o->size - 1u)))
+        cpu_fault(c, o, EXC_GP, 0);
+    return la;
 }
-EXEC_REG_MEM(vec_mov_store, vec_mov_reg, vec_mov_to_mem);
+
+static ALWAYS_INLINE void move_load(struct cpu *c, const struct op *o, bool aligned)
+{
+    uint64_t la = move_address(c, o, aligned, ACCESS_READ);
+    const uint8_t *p = tlb_hit(c, la, o->size, false);
+
+    if (UNLIKELY(!p)) {
+        mmu_load(c, o, la, &c->operand, o->size);
+        p = c->operand.b;
+    }
+    memcpy(lane(&c->vec[o->d], 0), p, 16);
+    if (o->size == 32)
+        memcpy(lane(&c->vec[o->d], 1), p + 16, 16);
+    else if (o->flags & OP_VEX)
+        *lane(&c->vec[o->d], 1) = (union lane){.q = {0, 0}};
+}
+
+static ALWAYS_INLINE void move_store(struct cpu *c, const struct op *o, bool aligned)
+{
+    uint64_t la = move_address(c, o, aligned, ACCESS_WRITE);
+    uint8_t *p = tlb_hit(c, la, o->size, true);
+    const union vec *from = &c->vec[o->s];
+
+    if (UNLIKELY(!p)) {
+        mmu_store(c, o, la, from, o->size);
+        return;
+    }
+    memcpy(p, lane_c(from, 0), 16);
+    if (o->size == 32)
+        memcpy(p + 16, lane_c(from, 1), 16);
+}
+
+#define MOVE(name, aligned)                                                                        \
+    static void vec_##name##_mem(struct cpu *c, const struct op *o)                                \
+    {                                                                                              \
+        move_load(c, o, aligned);                                                                  \
+        NEXT(c, o);                                                                                \
+    }                                                                                              \
+    EXEC_REG_MEM(vec_##name, vec_mov_reg, vec_##name##_mem);                                       \
+    static void vec_##name##_to_mem(struct cpu *c, const struct op *o)                             \
+    {                                                                                              \
+        move_store(c, o, aligned);                                                                 \
+        NEXT(c, o);                                                                                \
+    }                                                                                              \
+    EXEC_REG_MEM(vec_##name##_store, vec_mov_reg, vec_##name##_to_mem)
+MOVE(movu, false);
+MOVE(mova, true);
 
 /* ---- parts ---- */
 #define MERGE(name, m)                                                                             \
@@ -65,15 +100,23 @@ VEC2_LANE(movhps, merge_high, 8);
 VEC2_LANE(movhlps, merge_from_high, 16);
 
 /* MOVSS and MOVSD from memory, MOVQ: zero above what is moved. */
-static void vec_movq(struct cpu *c, const struct op *o)
+static void vec_movq_reg(struct cpu *c, const struct op *o)
 {
-    union lane r = {.q = {0, 0}};
+    union lane r = {.q = {c->vec[o->s].q[0], 0}};
 
-    r.q[0] = vec_only(c, o, 8)->q[0];
     lane_done(c, o, o->d, &r);
     NEXT(c, o);
 }
-EXEC_ANY(vec_movq, vec_movq);
+
+static void vec_movq_mem(struct cpu *c, const struct op *o)
+{
+    union lane r = {.q = {0, 0}};
+
+    r.q[0] = mem_load64(c, o, ea(c, o, 8, ACCESS_READ));
+    lane_done(c, o, o->d, &r);
+    NEXT(c, o);
+}
+EXEC_REG_MEM(vec_movq, vec_movq_reg, vec_movq_mem);
 
 static void vec_movss_load(struct cpu *c, const struct op *o)
 {
@@ -99,7 +142,7 @@ static void vec_store_q(struct cpu *c, const struct op *o)
 }
 EXEC_ANY(vec_store_q, vec_store_q);
 /* MOVQ Wq, Vq: a register is zeroed above. */
-EXEC_REG_MEM(vec_movq_store, vec_movq, vec_store_q);
+EXEC_REG_MEM(vec_movq_store, vec_movq_reg, vec_store_q);
 
 static void vec_store_high(struct cpu *c, const struct op *o)
 {

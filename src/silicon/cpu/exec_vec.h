@@ -27,11 +27,8 @@ static inline const union lane *lane_c(const wide *v, unsigned i)
     return (const union lane *)(const void *)v->b + i;
 }
 
-/* Stores to the memory operand of `o`; aligned when its row says so (there, MXCSR.MM does not
- * help: APM1 4.3.2). */
+/* Stores to the memory operand of `o`, at any alignment. */
 void vec_store(struct cpu *c, const struct op *o, const void *from, unsigned size);
-/* vec_load into c->operand for rows that MXCSR.MM does not relax: the aligned moves. */
-void vec_load_move(struct cpu *c, const struct op *o, unsigned size);
 
 /* Writes the result of a routine common to both encodings. */
 static inline void vec_done(struct cpu *c, const struct op *o, const wide *r)
