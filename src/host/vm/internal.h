@@ -27,6 +27,7 @@ struct host {
     const struct chip *chip;
     enum soc_clock clock;
     unsigned cores, cores_used;
+    bool core_used[64];
     uint64_t *frame_map; /* a bit for each frame of DRAM that is in use */
     uint64_t *dirty_map; /* a bit for each frame that was ever in use: to be zeroed again */
     uint64_t frames;
@@ -66,6 +67,7 @@ struct sev_guest {
 struct vcpu {
     struct vm *vm;
     unsigned index;
+    unsigned core_number;
     struct cpu *core;
     struct lapic *lapic;
     uint64_t vmcb_spa;
@@ -108,6 +110,8 @@ struct vm {
 void vm_notify(struct vm *vm, enum vm_event event);
 void vm_finish(struct vm *vm);
 enum status vm_relaunch(struct vm *vm, struct error *err) MUST_USE;
+/* LAUNCH_FINISH where it is due, and off it goes. */
+enum status vm_start(struct vm *vm, struct error *err) MUST_USE;
 /* Ends the guest with FATE_CRASH. */
 void vm_crash(struct vm *vm, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

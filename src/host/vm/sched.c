@@ -40,6 +40,7 @@ static void end_as(struct vm *vm, enum fate fate, const char *why)
 
 static void reset_now(struct vm *vm)
 {
+    bool ran = vm->state == VM_RUNNING;
     struct error err = {0};
 
     vm->reset_wanted = false;
@@ -49,8 +50,7 @@ static void reset_now(struct vm *vm)
         return;
     }
     vm_notify(vm, VM_EVENT_RESET);
-    vm->state = VM_PAUSED;
-    if (vm_relaunch(vm, &err) != OK)
+    if (vm_relaunch(vm, &err) != OK || (ran && vm_start(vm, &err) != OK))
         end_as(vm, FATE_CRASH, err.text);
 }
 
@@ -61,10 +61,12 @@ static bool settle(struct vm *vm)
 
     if (vm->state == VM_ENDED)
         return false;
+    if (!vm->quit_wanted && (f->fate == FATE_RESET || vm->reset_wanted))
+        reset_now(vm);
+    if (vm->state == VM_ENDED)
+        return false;
     if (vm->quit_wanted) {
         end_as(vm, FATE_POWEROFF, "quit");
-    } else if (f->fate == FATE_RESET || vm->reset_wanted) {
-        reset_now(vm);
     } else if (f->fate != FATE_RUNNING) {
         vm->fate = *f;
         vm_finish(vm);

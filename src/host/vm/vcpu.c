@@ -77,7 +77,16 @@ static void init_control(struct vcpu *v)
 enum status vcpu_new(struct vcpu *v, struct error *err)
 {
     struct host *h = v->vm->host;
+    unsigned n = 0;
 
+    while (n < h->cores && h->core_used[n])
+        n++;
+    if (n == h->cores)
+        return fail(err, ERR_LIMIT, "the host has no core left");
+    v->core_number = n;
+    v->core = soc_core(h->soc, n);
+    h->core_used[n] = true;
+    h->cores_used++;
     v->vmcb_spa = host_alloc(h, 1, 1);
     if (!v->vmcb_spa)
         return fail(err, ERR_ARG, "the host's memory has no room for a VMCB");
@@ -86,7 +95,13 @@ enum status vcpu_new(struct vcpu *v, struct error *err)
 
 void vcpu_free(struct vcpu *v)
 {
-    host_release(v->vm->host, v->vmcb_spa, 1);
+    struct host *h = v->vm->host;
+
+    host_release(h, v->vmcb_spa, 1);
+    if (!v->core)
+        return;
+    h->core_used[v->core_number] = false;
+    h->cores_used--;
 }
 
 /* ---- state at the start ---------------------------------------------------------------------- */

@@ -120,7 +120,6 @@ static enum status make_vcpus(struct vm *vm, struct error *err)
 
         v->vm = vm;
         v->index = i;
-        v->core = soc_core(vm->host->soc, vm->host->cores_used++);
         v->lapic = board_lapic(vm->board, i);
         s = vcpu_new(v, err);
     }
@@ -178,8 +177,8 @@ static enum status power_on(struct vm *vm, struct error *err)
     return OK;
 }
 
-/* The machine as it was when it was new. A SEV guest's key dies with its launch, so the new one is
- * another guest to the secure processor. */
+/* The machine as it was when it was new, not yet started. A SEV guest's key dies with its launch,
+ * so the new one is another guest to the secure processor. */
 enum status vm_relaunch(struct vm *vm, struct error *err)
 {
     enum status s;
@@ -187,9 +186,7 @@ enum status vm_relaunch(struct vm *vm, struct error *err)
     sev_teardown(vm);
     pc_reset(vm->pc);
     s = memory_clear(vm, err);
-    if (s == OK)
-        s = power_on(vm, err);
-    return s == OK ? vm_resume(vm, err) : s;
+    return s == OK ? power_on(vm, err) : s;
 }
 
 static enum status build(struct vm *vm, struct error *err)
@@ -209,7 +206,7 @@ static enum status build(struct vm *vm, struct error *err)
     if (s == OK)
         s = power_on(vm, err);
     if (s == OK && !vm->cfg.paused)
-        s = vm_resume(vm, err);
+        s = vm_start(vm, err);
     return s;
 }
 
@@ -302,21 +299,29 @@ void vm_pause(struct vm *vm)
     vm_notify(vm, VM_EVENT_STOP);
 }
 
+enum status vm_start(struct vm *vm, struct error *err)
+{
+    enum status s = OK;
+
+    if (vm->state == VM_PRELAUNCH && vm->cfg.sev != SEV_OFF)
+        s = sev_finish(vm, err);
+    if (s == OK)
+        vm->state = VM_RUNNING;
+    return s;
+}
+
 enum status vm_resume(struct vm *vm, struct error *err)
 {
+    enum status s;
+
     if (vm->state == VM_RUNNING)
         return OK;
     if (vm->state == VM_ENDED)
         return fail(err, ERR_STATE, "the guest '%s' has ended", vm->cfg.name);
-    if (vm->state == VM_PRELAUNCH && vm->cfg.sev != SEV_OFF) {
-        enum status s = sev_finish(vm, err);
-
-        if (s != OK)
-            return s;
-    }
-    vm->state = VM_RUNNING;
-    vm_notify(vm, VM_EVENT_RESUME);
-    return OK;
+    s = vm_start(vm, err);
+    if (s == OK)
+        vm_notify(vm, VM_EVENT_RESUME);
+    return s;
 }
 
 void vm_reset(struct vm *vm)
