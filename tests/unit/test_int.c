@@ -565,6 +565,71 @@ static void bound_checks_both_ends(void **state)
     }
 }
 
+/* ---- dispatch ---- */
+#ifdef THREADED
+static uintptr_t arrived; /* the stack's depth where the next routine began */
+
+static void probe(struct cpu *c, const struct op *o)
+{
+    (void)c;
+    (void)o;
+    arrived = (uintptr_t)__builtin_frame_address(0);
+}
+
+static void call_routine(struct attempt *a)
+{
+    a->o->fn(a->r->c, a->o);
+}
+
+/* A routine that calls the next instead of jumping there lets a guest's loop use up the stack. */
+static void routines_jump_to_the_next(void **state)
+{
+    struct op ops[2] = {{.fn = probe}, {.fn = probe}};
+    struct attempt a = {.r = *state, .o = ops};
+    unsigned reached = 0, tried = 0;
+    uintptr_t base;
+
+    long_code(state, 0);
+    assert_int_equal(attempt(call_routine, &a).how, DONE);
+    base = arrived;
+    for (unsigned f = 0; f < FORMS; f++) {
+        for (unsigned shape = 0; shape < 8; shape++) {
+            struct cpu *c;
+
+            if (insn_rows[f].rules & END)
+                continue;
+            c = long_code(state, 0);
+            x87_reset(c);
+            for (unsigned i = 0; i < 16; i++)
+                c->r[i] = DATA;
+            c->r[RDX] = 0;
+            c->r[RSP] = STACK0 + 0x800;
+            ops[0] = (struct op){.fn = insn_rows[f].exec[shape],
+                                 .form = (uint16_t)f,
+                                 .size = (uint8_t)(1 << (shape & 3)),
+                                 .flags = shape >= 4 ? OP_MEM : 0,
+                                 .base = RBX,
+                                 .index = REG_ZERO,
+                                 .seg = FLAT,
+                                 .asize = 8};
+            arrived = 0;
+            tried++;
+            if (attempt(call_routine, &a).how != DONE || !arrived)
+                continue;
+            reached++;
+            if (arrived != base)
+                fail_msg("%s: calls the next routine (see EXEC_BODY)", insn_rows[f].form);
+        }
+    }
+    assert_true(reached > tried / 10 * 9);
+}
+#else
+static void routines_jump_to_the_next(void **state)
+{
+    skip(); /* they return to run() in this build */
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -588,6 +653,7 @@ int main(void)
         cmocka_unit_test(operand_size_cuts_rip),
         cmocka_unit_test(linked_branches_see_new_code),
         cmocka_unit_test(bound_checks_both_ends),
+        cmocka_unit_test(routines_jump_to_the_next),
     };
 
     return cmocka_run_group_tests(tests, start, stop);

@@ -60,6 +60,16 @@
 /* ---- shapes ---- */
 #define EXEC_ANY(name, fn) const exec_shapes exec_##name = {fn, fn, fn, fn, fn, fn, fn, fn}
 
+/* For a `fn` with a local whose address goes elsewhere, and without NEXT: GCC would call the next
+ * routine from it, not jump there, and a guest's loop would use up the stack. */
+#define EXEC_BODY(name, fn)                                                                        \
+    static void fn##_then_next(struct cpu *c, const struct op *o)                                  \
+    {                                                                                              \
+        fn(c, o);                                                                                  \
+        NEXT(c, o);                                                                                \
+    }                                                                                              \
+    EXEC_ANY(name, fn##_then_next)
+
 /* ---- addresses ---- */
 static inline uint64_t ea_offset(const struct cpu *c, const struct op *o)
 {

@@ -373,9 +373,8 @@ static void mmx_cvtpi2ps(struct cpu *c, const struct op *o)
     fp_end(c, o, &f);
     c->vec[o->d].d[0] = low;
     c->vec[o->d].d[1] = high;
-    NEXT(c, o);
 }
-EXEC_ANY(mmx_cvtpi2ps, mmx_cvtpi2ps);
+EXEC_BODY(mmx_cvtpi2ps, mmx_cvtpi2ps);
 
 static void mmx_cvtpi2pd(struct cpu *c, const struct op *o)
 {
@@ -386,9 +385,8 @@ static void mmx_cvtpi2pd(struct cpu *c, const struct op *o)
     c->vec[o->d].q[1] = fp_from_i64(&f, a.sd[1]);
     if (!(o->flags & OP_MEM))
         mmx_enter(c);
-    NEXT(c, o);
 }
-EXEC_ANY(mmx_cvtpi2pd, mmx_cvtpi2pd);
+EXEC_BODY(mmx_cvtpi2pd, mmx_cvtpi2pd);
 
 static inline void from_single(struct cpu *c, const struct op *o, bool truncate)
 {

@@ -23,9 +23,8 @@ static void do_cpuid(struct cpu *c, const struct op *o)
     c->r[RBX] = out[1];
     c->r[RCX] = out[2];
     c->r[RDX] = out[3];
-    NEXT(c, o);
 }
-EXEC_ANY(cpuid, do_cpuid);
+EXEC_BODY(cpuid, do_cpuid);
 
 static void do_rdpid(struct cpu *c, const struct op *o)
 {
@@ -123,9 +122,8 @@ static void do_rdmsr(struct cpu *c, const struct op *o)
     if (!msr_read(c, o, msr, &v))
         cpu_fault(c, o, EXC_GP, 0);
     put_edx_eax(c, v);
-    NEXT(c, o);
 }
-EXEC_ANY(rdmsr, do_rdmsr);
+EXEC_BODY(rdmsr, do_rdmsr);
 
 static void do_wrmsr(struct cpu *c, const struct op *o)
 {
@@ -267,9 +265,8 @@ static void do_monitor(struct cpu *c, const struct op *o)
         cpu_fault(c, o, EXC_GP, 0);
     cpu_intercept(c, o);
     mem_load(c, o, linear(c, o, o->seg, cut(c->r[RAX], o->asize), 1, ACCESS_READ), &byte, 1);
-    NEXT(c, o);
 }
-EXEC_ANY(monitor, do_monitor);
+EXEC_BODY(monitor, do_monitor);
 
 /* May wake for no reason (APM3 MWAIT), and here it always does, at once. */
 static void do_mwait(struct cpu *c, const struct op *o)

@@ -119,9 +119,8 @@ static void do_lldt(struct cpu *c, const struct op *o)
         c->ldtr = (struct seg){.selector = selector};
     else
         c->ldtr = system_segment(c, o, selector, SYS_LDT, SYS_LDT, &d);
-    NEXT(c, o);
 }
-EXEC_ANY(lldt, do_lldt);
+EXEC_BODY(lldt, do_lldt);
 
 static void do_ltr(struct cpu *c, const struct op *o)
 {
@@ -140,9 +139,8 @@ static void do_ltr(struct cpu *c, const struct op *o)
     mmu_store_sys(c, o, d.la + 5, &type, 1);
     tr.attrib |= 2;
     c->tr = tr;
-    NEXT(c, o);
 }
-EXEC_ANY(ltr, do_ltr);
+EXEC_BODY(ltr, do_ltr);
 
 /* ---- segment registers ---- */
 /* After SS no interrupt comes for one instruction. */
@@ -278,9 +276,8 @@ static void do_lar(struct cpu *c, const struct op *o)
     if (ok)
         reg_set(c, o->d, o->size, d.low >> 32 & 0x00FFFF00);
     put_zf(c, ok);
-    NEXT(c, o);
 }
-EXEC_ANY(lar, do_lar);
+EXEC_BODY(lar, do_lar);
 
 static void do_lsl(struct cpu *c, const struct op *o)
 {
@@ -291,9 +288,8 @@ static void do_lsl(struct cpu *c, const struct op *o)
     if (ok)
         reg_set(c, o->d, o->size, desc_segment(&d).limit);
     put_zf(c, ok);
-    NEXT(c, o);
 }
-EXEC_ANY(lsl, do_lsl);
+EXEC_BODY(lsl, do_lsl);
 
 static void verify(struct cpu *c, const struct op *o, bool write)
 {

@@ -72,9 +72,8 @@ static void fld_m80(struct cpu *c, const struct op *o)
     mem_load(c, o, ea(c, o, 10, ACCESS_READ), raw, 10);
     e = x87_begin(c, o);
     x87_push_checked(c, &e, (struct f80){load64(raw), load16(raw + 8)});
-    NEXT(c, o);
 }
-EXEC_ANY(fld_m80, fld_m80);
+EXEC_BODY(fld_m80, fld_m80);
 
 static void fbld(struct cpu *c, const struct op *o)
 {
@@ -85,9 +84,8 @@ static void fbld(struct cpu *c, const struct op *o)
     mem_load(c, o, ea(c, o, 10, ACCESS_READ), raw, 10);
     e = x87_begin(c, o);
     x87_push_checked(c, &e, f80_from_bcd(raw));
-    NEXT(c, o);
 }
-EXEC_ANY(fbld, fbld);
+EXEC_BODY(fbld, fbld);
 
 static void fld_st(struct cpu *c, const struct op *o)
 {
@@ -562,9 +560,8 @@ static void fscale(struct cpu *c, const struct op *o)
         if (x87_raise(c, &e))
             x87_put_st(c, 0, r);
     }
-    NEXT(c, o);
 }
-EXEC_ANY(fscale, fscale);
+EXEC_BODY(fscale, fscale);
 
 /* The exponent replaces ST(0); the significand is pushed. */
 static void fxtract(struct cpu *c, const struct op *o)
@@ -585,9 +582,8 @@ static void fxtract(struct cpu *c, const struct op *o)
         x87_put_st(c, 0, exponent);
         x87_push(c, significand);
     }
-    NEXT(c, o);
 }
-EXEC_ANY(fxtract, fxtract);
+EXEC_BODY(fxtract, fxtract);
 
 static inline void remainder_step(struct cpu *c, const struct op *o, bool nearest)
 {
@@ -725,9 +721,8 @@ static void ftst(struct cpu *c, const struct op *o)
     e = x87_begin(c, o);
     (void)compare(c, &e, (struct f80){0, 0}, x87_empty(c, 0), false, &order);
     set_order(c, order);
-    NEXT(c, o);
 }
-EXEC_ANY(ftst, ftst);
+EXEC_BODY(ftst, ftst);
 
 /* Into RFLAGS: ZF, PF and CF; the others become zero. */
 static inline void compare_flags(struct cpu *c, const struct op *o, bool quiet, bool pop)

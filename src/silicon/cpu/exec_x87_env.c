@@ -145,9 +145,8 @@ static void fstenv(struct cpu *c, const struct op *o)
     mem_store(c, o, la, env, env_size(o));
     c->x87.cw |= X87_FLAGS;
     x87_derive_es(c);
-    NEXT(c, o);
 }
-EXEC_ANY(fnstenv, fstenv);
+EXEC_BODY(fnstenv, fstenv);
 
 static void fldenv(struct cpu *c, const struct op *o)
 {
@@ -156,9 +155,8 @@ static void fldenv(struct cpu *c, const struct op *o)
     x87_wait(c, o);
     mem_load(c, o, ea(c, o, env_size(o), ACCESS_READ), env, env_size(o));
     env_apply(c, o, env);
-    NEXT(c, o);
 }
-EXEC_ANY(fldenv, fldenv);
+EXEC_BODY(fldenv, fldenv);
 
 /* ---- the environment followed by ST(0) to ST(7), 10 bytes each ---- */
 
@@ -178,9 +176,8 @@ static void fsave(struct cpu *c, const struct op *o)
     mmu_probe_write(c, o, la, size);
     mem_store(c, o, la, image, size);
     x87_reset(c);
-    NEXT(c, o);
 }
-EXEC_ANY(fnsave, fsave);
+EXEC_BODY(fnsave, fsave);
 
 static void frstor(struct cpu *c, const struct op *o)
 {
@@ -196,6 +193,5 @@ static void frstor(struct cpu *c, const struct op *o)
         r->mant = load64(image + env_size(o) + 10 * i);
         r->se = load16(image + env_size(o) + 10 * i + 8);
     }
-    NEXT(c, o);
 }
-EXEC_ANY(frstor, frstor);
+EXEC_BODY(frstor, frstor);

@@ -155,9 +155,8 @@ static void f2xm1(struct cpu *c, const struct op *o)
         if (x87_raise(c, &e))
             x87_put_st(c, 0, r);
     }
-    NEXT(c, o);
 }
-EXEC_ANY(f2xm1, f2xm1);
+EXEC_BODY(f2xm1, f2xm1);
 
 /* ---- ST(1) = fn(ST(0), ST(1)), pop ---- */
 

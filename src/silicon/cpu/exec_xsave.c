@@ -174,9 +174,8 @@ static void fxsave(struct cpu *c, const struct op *o)
         vec_put(c, 0, count, area + AT_XMM);
         mem_store(c, o, la + AT_XMM, area + AT_XMM, 16 * count);
     }
-    NEXT(c, o);
 }
-EXEC_ANY(fxsave, fxsave);
+EXEC_BODY(fxsave, fxsave);
 
 static void fxrstor(struct cpu *c, const struct op *o)
 {
@@ -191,9 +190,8 @@ static void fxrstor(struct cpu *c, const struct op *o)
     x87_take(c, o->flags & OP_W, area);
     if (fx_xmm(c))
         vec_take(c, 0, vec_count(c), area + AT_XMM);
-    NEXT(c, o);
 }
-EXEC_ANY(fxrstor, fxrstor);
+EXEC_BODY(fxrstor, fxrstor);
 
 /* ---- XSAVE ---- */
 
