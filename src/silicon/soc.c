@@ -43,7 +43,7 @@ static void frame_changed(void *ctx, uint64_t frame, enum frame_mark why)
 
     for (unsigned i = 0; i < s->cores; i++) {
         if (why & FRAME_CACHED)
-            mmu_flush_all(s->core[i]);
+            mmu_drop_frame(s->core[i], frame);
         if (why & FRAME_CODE)
             blocks_drop_frame(s->core[i], frame);
     }
