@@ -216,33 +216,43 @@ static enum status write_all(struct dump *d, const void *bytes, size_t len, stru
     return OK;
 }
 
+/* A pipe without a reader is an error here and now; one with a slow reader is waited for. */
+static int open_special(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd >= 0)
+        fcntl(fd, F_SETFL, 0);
+    return fd;
+}
+
+static int open_beside(struct dump *d)
+{
+    int fd = -1;
+
+    if (snprintf(d->temp, sizeof(d->temp), "%s.XXXXXX", d->path) < (int)sizeof(d->temp))
+        fd = mkostemp(d->temp, O_CLOEXEC);
+    else
+        errno = ENAMETOOLONG;
+    if (fd < 0)
+        *d->temp = 0;
+    return fd;
+}
+
 /* The target itself is opened only where it cannot be replaced. */
 static enum status open_file(struct dump *d, const char *path, struct error *err)
 {
     struct stat st;
-    bool there = stat(path, &st) == 0;
+    bool there = stat(path, &st) == 0, regular = there && S_ISREG(st.st_mode);
 
-    if (there && !realpath(path, d->path))
-        return fail(err, ERR_IO, "'%.300s': %s", path, strerror(errno));
-    if (!there && snprintf(d->path, sizeof(d->path), "%s", path) >= (int)sizeof(d->path))
-        return fail(err, ERR_ARG, "the dump's path is longer than %d bytes", PATH_MAX - 1);
     if (there && S_ISDIR(st.st_mode))
         return fail(err, ERR_ARG, "'%.300s' is a directory, not a file to dump to", path);
-    if (there && !S_ISREG(st.st_mode)) {
-        /* A pipe without a reader is an error here and now; one with a slow reader is waited for.
-         */
-        d->fd = open(d->path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
-        if (d->fd >= 0)
-            fcntl(d->fd, F_SETFL, 0);
-    } else {
-        if (snprintf(d->temp, sizeof(d->temp), "%s.XXXXXX", d->path) >= (int)sizeof(d->temp)) {
-            *d->temp = 0;
-            return fail(err, ERR_ARG, "the dump's path is longer than %d bytes", PATH_MAX - 8);
-        }
-        d->fd = mkostemp(d->temp, O_CLOEXEC);
-        if (d->fd < 0)
-            *d->temp = 0;
-    }
+    if (strlen(path) >= sizeof(d->path))
+        return fail(err, ERR_ARG, "the dump's path is longer than %d bytes", PATH_MAX - 1);
+    memcpy(d->path, path, strlen(path) + 1);
+    if (regular && !realpath(path, d->path))
+        return fail(err, ERR_IO, "could not open '%.300s': %s", path, strerror(errno));
+    d->fd = there && !regular ? open_special(path) : open_beside(d);
     if (d->fd < 0)
         return fail(err, ERR_IO, "could not open '%.300s': %s", path, strerror(errno));
     return OK;

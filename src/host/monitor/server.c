@@ -150,27 +150,31 @@ static void on_client(void *ctx, short revents)
     attend(s);
 }
 
+/* A client that goes away while nothing is wanted of it is noticed when something is. */
+static void watch_client(struct qmp_server *s)
+{
+    short events =
+        (short)((wants_input(s) && !s->unread_len ? POLLIN : 0) | (s->queued ? POLLOUT : 0));
+    struct error err;
+
+    if (board_watch(s->board, s->client, events, on_client, s, &err) != OK) {
+        warn("QMP: %s", err.text);
+        s->dropped = true;
+    }
+}
+
 /* After anything: send, go on with what was put off, close or watch. */
 static void attend(struct qmp_server *s)
 {
-    struct error err;
-    short events;
-
     if (s->client < 0)
         return;
     flush(s);
     feed_unread(s);
     flush(s);
-    if (s->dropped) {
+    if (!s->dropped)
+        watch_client(s);
+    if (s->dropped)
         close_client(s);
-        return;
-    }
-    events = (short)((wants_input(s) && !s->unread_len ? POLLIN : 0) | (s->queued ? POLLOUT : 0));
-    /* A client that goes away while nothing is wanted of it is noticed when something is. */
-    if (board_watch(s->board, s->client, events, on_client, s, &err) != OK) {
-        warn("QMP: %s", err.text);
-        close_client(s);
-    }
 }
 
 static void on_connect(void *ctx, short revents)
@@ -188,9 +192,11 @@ static void on_connect(void *ctx, short revents)
 
 void server_event(struct qmp_server *s, const char *name, const json_t *data)
 {
+    if (s->client < 0)
+        return;
     qmp_event(&s->session, name, data);
-    if (s->client >= 0)
-        flush(s);
+    flush(s);
+    watch_client(s); /* and no more: this may be in the middle of a command */
 }
 
 void server_answer(struct qmp_server *s, enum status status, const struct error *err)
