@@ -108,7 +108,7 @@ def check_sizes(files):
 
 def main():
     root = sys.argv[1]
-    names = subprocess.run(["find", "src", "include", "-name", "*.[chS]"], cwd=root, text=True,
+    names = subprocess.run(["find", "src", "-name", "*.[chS]"], cwd=root, text=True,
                            capture_output=True, check=True).stdout.split()
     files = {n: open(os.path.join(root, n), encoding="utf-8").read() for n in names}
     sources = {n: t for n, t in files.items() if n.startswith("src/")}
