@@ -89,16 +89,18 @@ static void fill_time(struct rtc *r)
 {
     time_t now = (time_t)clock_at(r, board_now(r->board));
     struct tm t = {0};
+    int year;
 
     gmtime_r(&now, &t);
+    year = ((t.tm_year + 1900) % 10000 + 10000) % 10000; /* software may set it before year 0 */
     r->cmos[SECONDS] = encode(r, t.tm_sec);
     r->cmos[MINUTES] = encode(r, t.tm_min);
     r->cmos[HOURS] = encode_hour(r, t.tm_hour);
     r->cmos[WEEKDAY] = encode(r, t.tm_wday + 1);
     r->cmos[DAY] = encode(r, t.tm_mday);
     r->cmos[MONTH] = encode(r, t.tm_mon + 1);
-    r->cmos[YEAR] = encode(r, t.tm_year % 100);
-    r->cmos[CENTURY] = encode(r, (t.tm_year + 1900) / 100);
+    r->cmos[YEAR] = encode(r, year % 100);
+    r->cmos[CENTURY] = encode(r, year / 100);
 }
 
 static void take_time(struct rtc *r)
