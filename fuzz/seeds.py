@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""Inputs for fuzz targets to start from: well-formed, so that the fuzzer need not guess formats.
+
+fuzz/seeds.py TARGET FOLDER
+"""
+import os
+import struct
+import sys
+
+
+def le(fmt, *values):
+    return struct.pack("<" + fmt, *values)
+
+
+# ---- fuzz_asp: steps of (command, length, buffer); see step() ----
+COMMANDS = ["INIT", "SHUTDOWN", "PLATFORM_RESET", "PLATFORM_STATUS", "PEK_GEN", "PEK_CSR",
+            "PEK_CERT_IMPORT", "PDH_CERT_EXPORT", "PDH_GEN", "DF_FLUSH", "GET_ID", "INIT_EX", "NOP",
+            "DECOMMISSION", "ACTIVATE", "DEACTIVATE", "GUEST_STATUS", "LAUNCH_START",
+            "LAUNCH_UPDATE_DATA", "LAUNCH_MEASURE", "LAUNCH_SECRET", "LAUNCH_FINISH", "ATTESTATION",
+            "DBG_DECRYPT", "DBG_ENCRYPT"]
+WBINVD = b"\x80\x01"
+
+
+def cmd(name, buffer=b""):
+    return bytes([COMMANDS.index(name), len(buffer)]) + buffer
+
+
+def memory(at, data):
+    data += b"\0" * (-len(data) % 8)
+    return bytes([0xC0, len(data) // 8]) + le("H", at // 2) + data
+
+
+def asp():
+    init = cmd("INIT", bytes(0x14)) + WBINVD + cmd("DF_FLUSH")
+    start = init + cmd("LAUNCH_START", le("IIQIIQI", 0, 0, 0, 0, 0, 0, 0))
+    active = start + cmd("ACTIVATE", le("II", 1, 100))
+    update = active + cmd("LAUNCH_UPDATE_DATA", le("IIQI", 1, 0, 0x4000, 0x1000))
+    measured = update + cmd("LAUNCH_MEASURE", le("IIQI", 1, 0, 0x6000, 0x30))
+    secret = memory(0x7000, bytes(0x34)) + cmd(
+        "LAUNCH_SECRET", le("IIQIIQIIQI", 1, 0, 0x7000, 0x34, 0, 0x4000, 16, 0, 0x8000, 16))
+    running = measured + cmd("LAUNCH_FINISH", le("I", 1))
+    yield "status", cmd("PLATFORM_STATUS", bytes(12)) + cmd("GET_ID", le("QI", 0x3000, 0x40))
+    yield "init-ex", cmd("INIT_EX", le("IHHQIIQI", 0x24, 0, 0, 0, 0, 0, 0x8000, 0x8000))
+    yield "certificates", init + cmd("PEK_GEN") + cmd("PDH_GEN") + cmd(
+        "PEK_CSR", le("QI", 0x3000, 0x824)) + cmd(
+        "PDH_CERT_EXPORT", le("QIIQI", 0x3000, 0x824, 0, 0x4000, 0x186C))
+    yield "own", init + cmd("PDH_CERT_EXPORT", le("QIIQI", 0x3000, 0x824, 0, 0x4000, 0x186C)) + cmd(
+        "PEK_CERT_IMPORT", le("QIIQI", 0x4000, 0x824, 0, 0x4824, 0x824))
+    yield "session", init + cmd(
+        "PDH_CERT_EXPORT", le("QIIQI", 0x3000, 0x824, 0, 0x4000, 0x186C)) + cmd(
+        "LAUNCH_START", le("IIQIIQI", 0, 1, 0x3000, 0x824, 0, 0x7000, 0x80))
+    yield "secret", measured + secret
+    yield "run", running + cmd("GUEST_STATUS", le("I", 1) + bytes(9)) + cmd(
+        "ATTESTATION", le("IIQ", 1, 0, 0x9000) + bytes(16) + le("I", 0xD0))
+    yield "debug", running + cmd("DBG_DECRYPT", le("IIQQI", 1, 0, 0x4000, 0xA000, 0x100)) + cmd(
+        "DBG_ENCRYPT", le("IIQQI", 1, 0, 0xA000, 0x4000, 0x33))
+    yield "end", running + cmd("DEACTIVATE", le("I", 1)) + cmd("DECOMMISSION", le("I", 1)) + \
+        WBINVD + cmd("DF_FLUSH") + cmd("SHUTDOWN")
+
+
+# ---- fuzz_board: ten bytes a step ----
+def board_step(what, which, at, value, size=4):
+    return le("BBII", what | {1: 0, 2: 16, 4: 32, 8: 48}[size], which, at, value)
+
+
+def board():
+    ports, pic, legacy, serial, fw, pm, pci, pio, ioapic, ecam, bars, bars64, tests, window = range(14)
+    svr = board_step(4, 0, 0xF0, 0x1FF)
+    yield "apic timer", svr + board_step(4, 0, 0x320, 0x20030) + board_step(4, 0, 0x3E0, 0xB) + \
+        board_step(4, 0, 0x380, 1000) + board_step(8, 1, 0, 5000) + board_step(9, 0, 0, 0)
+    yield "tsc deadline", svr + board_step(4, 0, 0x320, 0x40030) + board_step(6, 0, 0, 100) + \
+        board_step(8, 1, 0, 5000)
+    yield "start-up", board_step(4, 0, 0x310, 0x01000000) + board_step(4, 0, 0x300, 0x4500) + \
+        board_step(9, 1, 0, 0) + board_step(4, 0, 0x300, 0x4608) + board_step(9, 1, 0, 0)
+    yield "ioapic", svr + b"".join(
+        board_step(0, ioapic, 0, 0x10 + 2 * n) + board_step(0, ioapic, 0x10, 0x40 + n | 0xA000)
+        for n in range(4)) + board_step(10, 0, 4, 1) + board_step(9, 0, 0, 0)
+    yield "pic", b"".join(board_step(0, ports, p, v, 1) for p, v in [
+        (0x20, 0x11), (0x21, 0x30), (0x21, 4), (0x21, 1), (0xA0, 0x11), (0xA1, 0x38), (0xA1, 2),
+        (0xA1, 1), (0x21, 0), (0xA1, 0)]) + board_step(10, 0, 4, 1) + board_step(9, 0, 0, 0)
+    yield "pit", b"".join(board_step(0, ports, p, v, 1) for p, v in [
+        (0x43, 0x34), (0x40, 0), (0x40, 1), (0x43, 0xB6), (0x42, 9), (0x42, 0), (0x61, 3)]) + \
+        board_step(8, 1, 0, 10000000)
+    yield "rtc", b"".join(board_step(0, ports, p, v, 1) for p, v in [
+        (0x70, 0xB), (0x71, 0x72), (0x70, 0xA), (0x71, 0x26), (0x70, 1), (0x71, 0xC0)]) + \
+        board_step(8, 1, 0, 2000000000) + board_step(3, ports, 0x71, 0, 1)
+    yield "pci", board_step(0, pci, 0, 0x80000810) + board_step(0, pci, 4, 0xC0010000) + \
+        board_step(0, ecam, 0x8004, 7) + board_step(0, ecam, 0x8018, 0xFFFFFFFF) + \
+        board_step(3, ecam, 0x8018, 0) + board_step(0, bars, 0x1000, 5)
+    yield "serial", b"".join(board_step(0, serial, o, v, 1) for o, v in [
+        (3, 0x83), (0, 1), (1, 0), (3, 3), (2, 0xC7), (4, 0x1B), (1, 0xF), (0, 65)]) + \
+        board_step(3, serial, 0, 0, 1) + board_step(8, 1, 0, 1000000)
+    yield "power", board_step(0, ports, 0x602, 0x100, 2) + board_step(13, 0, 0, 0) + \
+        board_step(0, ports, 0x604, 0x2001, 2) + board_step(0, ports, 0xCF9, 6, 1)
+
+
+# ---- fuzz_boot: a byte of options, then the kernel's file ----
+def boot():
+    bz = bytearray(0xA00 + 0x800)
+    bz[0x1F1] = 4
+    bz[0x1FE:0x200] = b"\x55\xAA"
+    bz[0x202:0x208] = b"HdrS\x0F\x02"
+    bz[0x211] = 1
+    for at, v in ((0x22C, 0x7FFFFFFF), (0x230, 0x200000), (0x238, 2047), (0x258, 0x1000000),
+                  (0x260, 0x800000)):
+        bz[at:at + 4] = le("I", v)
+    bz[0x234] = 1
+    bz[0x236] = 0x7F
+    for how in (0, 3, 7, 0xFB):
+        yield f"bzimage {how}", bytes([how]) + bz
+    note = le("III", 4, 4, 18) + b"Xen\0" + le("I", 0x200010)
+    eh = b"\x7fELF\x02\x01\x01" + bytes(9) + le("HHIQQQIHHHHHH", 2, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    at = 64 + 2 * 56
+    pvh = eh + le("IIQQQQQQ", 1, 5, at, 0, 0x200000, 256, 0x3000, 1) + \
+        le("IIQQQQQQ", 4, 4, at + 256, 0, 0, len(note), len(note), 4) + b"\x90" * 256 + note
+    yield "pvh", b"\x03" + pvh
+    yield "pvh with c-bit", b"\x07" + pvh
+    header = le("III", 0x1BADB002, 3, (-0x1BADB002 - 3) & 0xFFFFFFFF)
+    eh = b"\x7fELF\x01\x01\x01" + bytes(9) + le("HHIIIIIHHHHHH", 2, 3, 1, 0x100010, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+    yield "multiboot elf", b"\x07" + eh + le("IIIIIIII", 1, 84, 0x100000, 0x100000, 64, 0x2000, 5, 1) + \
+        header + bytes(52)
+    flags = 0x10003
+    yield "multiboot flat", b"\x06" + le("IIIIIIII", 0x1BADB002, flags, (-0x1BADB002 - flags) & 0xFFFFFFFF,
+                                         0x100000, 0x100000, 0, 0x101000, 0x100020) + bytes(64)
+
+
+# ---- fuzz_config ----
+def config():
+    yield "one", b'{"kernel": "vmlinuz", "cpus": 4, "memory": "1G", "sev": "sev", "policy": 1}'
+    yield "lists", b'{"drive": ["file=a.img,if=scsi", "file=b.qcow2,format=qcow2,readonly=on"],' \
+        b'"net": "user,hostfwd=tcp:127.0.0.1:2222-:22", "serial": ["stdio", "file:x", "none"],' \
+        b'"device": ["debug-exit", "testdev"], "paused": true, "no-reboot": false}'
+    yield "host", b'{"chip": "genoa", "clock": "virtual", "dram": "eager", "trace": "asp,irq",' \
+        b'"host-memory": "4096M", "platform": "p", "name": "n", "qmp": "unix:/q", "append": "a b",' \
+        b'"initrd": "i", "dh-cert-file": "c", "session-file": "s"}'
+
+
+# ---- fuzz_decode: features, mode bits, the instruction ----
+def decode():
+    for n, text in enumerate(["48 8b 05 10 00 00 00", "f0 48 0f b1 0b", "66 2e 0f 1f 84 00 00 00 00 00",
+                              "c4 e2 f0 f2 c3", "c4 e2 71 92 04 85 00 00 00 00", "67 a1 44 33 22 11",
+                              "f3 48 a5", "c8 34 12 05", "d9 74 24 e4", "0f 01 d8", "ea 0 0 0 0 8 0",
+                              "66 0f 3a 63 c1 0c", "f2 66 0f 38 f1 c1", "48 b8 1 2 3 4 5 6 7 8",
+                              "c5 f8 77", "8f e8 78 c0 c1 01", "62 f1 7c 48 28 c1",
+                              "66 66 66 66 66 66 66 66 66 66 66 66 66 66 90"]):
+        yield f"{n:02}", b"\0\0" + bytes(int(b, 16) for b in text.split())
+
+
+# ---- fuzz_fw_cfg: files, half of the rest memory, the rest steps ----
+def fw_cfg():
+    head = b"\x02\x05opt/a\x0bopt/b/c/d/e"
+    ops = le("BBI", 1 | 16, 0, 0x19) + le("BBI", 0, 1, 0) * 4 + le("BBI", 2, 0, 0) + le("BBI", 2, 0, 16) + \
+        le("BBI", 32, 4, 0)
+    dma = struct.pack(">IIQ", 0x20 << 16 | 8 | 2, 64, 0x100) + struct.pack(">IIQ", 4, 9, 0)
+    yield "dma", head + dma + bytes(len(ops) - len(dma)) + ops
+
+
+# ---- fuzz_mmio: options, the instruction ----
+def mmio():
+    for n, text in enumerate(["89 08", "48 8b 08", "0f b6 08", "48 0f be 08", "c7 00 1 2 3 4", "f3 48 a5",
+                              "a4", "66 f3 ab", "ac", "83 08 01", "f0 48 0f b1 08", "0f c1 08", "87 08",
+                              "0f ba 28 03", "0f a3 08", "0f 38 f0 08", "0f 38 f1 08", "f6 18", "ff 00",
+                              "48 a1 0 0 0 0 0 0 0 0", "64 67 8b 44 24 10", "85 08"]):
+        for how in (1, 0x83, 0x82, 0x80):
+            yield f"{n:02} {how:02x}", bytes([how]) + bytes(int(b, 16) for b in text.split())
+
+
+# ---- fuzz_qcow2: an image ----
+def qcow2():
+    size, bits, cluster = 1 << 20, 9, 512
+    l2_entries = cluster // 8
+    l1 = -(-size // (cluster * l2_entries))
+    head = struct.pack(">IIQIIQIIQQIIQQQQII", 0x514649FB, 3, 0, 0, bits, size, 0, l1, 4 * cluster,
+                       cluster, 1, 0, 0, 0, 0, 0, 4, 104)
+    table = struct.pack(">Q", 2 * cluster).ljust(cluster, b"\0")
+    counts = (struct.pack(">H", 1) * 8).ljust(cluster, b"\0")
+    refs = struct.pack(">Q", 5 * cluster | 1 << 63).ljust(cluster, b"\0")
+    l2 = struct.pack(">QQ", 6 * cluster | 1 << 63, 1).ljust(cluster, b"\0")
+    image = head.ljust(cluster, b"\0") + table + counts + bytes(cluster) + refs + l2 + b"d" * cluster
+    yield "small", image
+    yield "version 2", image[:4] + struct.pack(">I", 2) + image[8:72] + bytes(32) + image[104:]
+
+
+# ---- fuzz_virtqueue: device, features, memory, steps ----
+def virtqueue():
+    for kind in range(4):
+        ram = bytearray(0x1000)
+        for q in range(3):
+            base = 0x100 * q
+            ram[base:base + 48] = le("QIHHQIHHQIHH", 0x800, 16, 1, 1, 0x900, 512, 1 | 2 * (q > 0), 2,
+                                     0xF00, 64, 2, 0)
+            ram[base + 0x80:base + 0x86] = le("HHH", 0, 1, 0)
+        steps = b"".join(le("BBHI", 2, 1, q, 0) for q in range(3)) + le("BBHI", 5, 0, 0, 9)
+        pad = len(ram) - len(steps)
+        yield f"{kind}", bytes([kind]) + le("I", 0) + ram + steps + bytes(pad)
+
+
+# ---- fuzz_qmp: what a client sends ----
+def qmp():
+    start = b'{"execute": "qmp_capabilities"}\n'
+    for n, text in enumerate([
+            '{"execute": "query-status", "id": 7}', '{"execute": "query-cpus-fast"}',
+            '{"execute": "dump-guest-memory", "arguments": {"paging": false, "protocol": "file:/x"}}',
+            '{"execute": "human-monitor-command", "arguments": {"command-line": "xp /4x 0"}}',
+            '{"execute": "sev-inject-launch-secret", "arguments": {"packet-header": "AA==",'
+            ' "secret": "AA==", "gpa": 4096}}', '[1, {"execute": null}]', '{"execute": "stop"}']):
+        yield f"{n}", start + text.encode() + b"\n"
+
+
+def main():
+    if len(sys.argv) != 3 or not callable(globals().get(sys.argv[1])):
+        sys.exit(__doc__)
+    os.makedirs(sys.argv[2], exist_ok=True)
+    for name, data in globals()[sys.argv[1]]():
+        with open(os.path.join(sys.argv[2], name.replace(" ", "-")), "wb") as f:
+            f.write(bytes(data))
+
+
+main()
