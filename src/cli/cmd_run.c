@@ -128,6 +128,7 @@ static enum status make_vm(struct session *s, unsigned n, struct error *err)
                             .policy = g->policy,
                             .dh_cert = g->dh_cert,
                             .session = g->session,
+                            .launch_image = g->launch_image,
                             .kernel = g->kernel,
                             .initrd = g->initrd,
                             .append = g->append,

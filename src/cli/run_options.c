@@ -219,6 +219,11 @@ SETTER(session)
     return set_string(&g->session, value, err);
 }
 
+SETTER(launch_image)
+{
+    return set_string(&g->launch_image, value, err);
+}
+
 SETTER(device)
 {
     if (!strcmp(value, "debug-exit"))
@@ -313,6 +318,8 @@ static const struct option_row {
     {"policy", 0, "NUMBER", false, "SEV guest policy (0x1: no debugging)", set_policy},
     {"dh-cert-file", 0, "FILE", false, "the guest owner's Diffie-Hellman certificate", set_dh_cert},
     {"session-file", 0, "FILE", false, "the owner's launch session", set_session},
+    {"launch-image", 0, "FILE", false, "write what the launch measures, in its order, to FILE",
+     set_launch_image},
     {"paused", 'S', NULL, false, "launch and measure, then wait for 'cont'", set_paused},
     {"no-reboot", 0, NULL, false, "end when the guest resets", set_no_reboot},
     {"name", 0, "TEXT", false, "the guest's name in messages", set_name},
@@ -389,8 +396,8 @@ static void guest_init(struct guest *g)
 
 void guest_free(struct guest *g)
 {
-    char *const strings[] = {g->name,    g->kernel,  g->initrd, g->append,
-                             g->dh_cert, g->session, g->qmp};
+    char *const strings[] = {g->name,    g->kernel,  g->initrd,       g->append,
+                             g->dh_cert, g->session, g->launch_image, g->qmp};
 
     for (size_t i = 0; i < COUNT(strings); i++)
         free(strings[i]);
@@ -409,8 +416,8 @@ static bool dup_string(char **s)
 
 enum status guest_copy(struct guest *to, const struct guest *from, struct error *err)
 {
-    char **const strings[] = {&to->name,    &to->kernel,  &to->initrd, &to->append,
-                              &to->dh_cert, &to->session, &to->qmp};
+    char **const strings[] = {&to->name,    &to->kernel,  &to->initrd,       &to->append,
+                              &to->dh_cert, &to->session, &to->launch_image, &to->qmp};
 
     *to = *from;
     for (size_t i = 0; i < COUNT(strings); i++)

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "host/vm/vm.h"
+#include "host/vm/internal.h"
 
 #include <cmocka.h> /* last: it has a macro named fail */
 
@@ -74,6 +74,19 @@ static const uint8_t halts[] = {0xFA, 0xF4};                                /* c
 static const uint8_t resets[] = {OUT_3F8('R'), 0x66, 0xBA, 0xF9, 0x0C, 0xB0, 0x06, 0xEE, 0xF4};
 /* fld of device memory: an instruction that no emulator of moves knows */
 static const uint8_t floats_on_a_device[] = {0xDB, 0xE3, 0xD9, 0x05, 0x00, 0x00, 0xC0, 0xFE};
+
+/* mov edi, 180000h; mov eax, 44434241h; mov ecx, 16; rep stosd */
+static const uint8_t fills[] = {0xBF, 0x00, 0x00, 0x18, 0x00, 0xB8, 0x41, 0x42, 0x43,
+                                0x44, 0xB9, 0x10, 0x00, 0x00, 0x00, 0xF3, 0xAB, EXIT(0)};
+/* mov esi, LOAD + 100h; mov ecx, 48; mov dx, 3F8h; l: lodsb; out dx, al; loop l */
+static const uint8_t prints_its_data[] = {0xBE, 0x00, 0x01, 0x10, 0x00,   0xB9, 0x30,
+                                          0x00, 0x00, 0x00, 0x66, 0xBA,   0xF8, 0x03,
+                                          0xAC, 0xEE, 0xE2, 0xFC, EXIT(0)};
+
+/* mov esi, LOAD + 60h; mov ecx, 5; mov dx, 3F8h; rep outsb */
+static const uint8_t prints_by_string[] = {
+    0xBE, 0x60, 0x00, 0x10, 0x00, 0xB9,    0x05,         0x00, 0x00, 0x00, 0x66,
+    0xBA, 0xF8, 0x03, 0xF3, 0x6E, EXIT(0), [0x40] = 'p', 'o',  'r',  't',  's'};
 
 static struct host *new_host(const char *chip, unsigned guests)
 {
@@ -150,6 +163,90 @@ static void the_host_sees_a_kernel_only_without_sev(void **state)
     }
 }
 
+/* A device has nothing but the host's view: of a private page it gets noise. */
+static void a_device_reads_private_memory_as_noise(void **state)
+{
+    for (int sev = SEV_OFF; sev <= SEV_PLAIN; sev++) {
+        struct host *h = new_host("genoa", 1);
+        struct vm_config cfg = config((enum sev_level)sev, NULL);
+        char got[64];
+        struct vm *vm;
+
+        put_kernel(fills, sizeof(fills));
+        vm = new_vm(h, &cfg);
+        host_run(h);
+        assert_int_equal(vm_fate(vm)->fate, FATE_EXIT);
+        assert_true(dma_read(vm_board(vm), 0x180000, got, sizeof(got)));
+        for (unsigned i = 0; i < sizeof(got); i += 16)
+            assert_int_equal(!memcmp(got + i, "ABCDABCDABCDABCD", 16), sev == SEV_OFF);
+        vm_free(vm);
+        host_free(h);
+    }
+}
+
+/* A host that writes into a private page hurts the 16-byte block that it touches, and no other. */
+static void a_host_write_damages_one_block(void **state)
+{
+    for (int sev = SEV_OFF; sev <= SEV_PLAIN; sev++) {
+        struct host *h = new_host("genoa", 1);
+        struct tape *t = tape_new();
+        struct vm_config cfg = config((enum sev_level)sev, t);
+        char want[48] = {0};
+        struct vm *vm;
+
+        put_kernel(prints_its_data, sizeof(prints_its_data));
+        cfg.paused = true;
+        vm = new_vm(h, &cfg);
+        want[16 + 3] = (char)0xEE;
+        assert_true(vm_write_phys(vm, LOAD + 0x100 + 16 + 3, &want[16 + 3], 1));
+        assert_int_equal(vm_resume(vm, NULL), OK);
+        host_run(h);
+        assert_int_equal(t->n, 48);
+        assert_memory_equal(t->text, want, 16);
+        assert_memory_equal(t->text + 32, want + 32, 16);
+        if (sev == SEV_OFF)
+            assert_memory_equal(t->text + 16, want + 16, 16);
+        else
+            assert_memory_not_equal(t->text + 16, want + 16, 16);
+        vm_free(vm);
+        host_free(h);
+        free(t);
+    }
+}
+
+static void quit_soon(void *ctx)
+{
+    vm_quit(ctx);
+}
+
+/* Another guest's ASID is another key: the first instruction fetched is noise. */
+static void the_wrong_asid_runs_noise(void **state)
+{
+    struct host *h = new_host("genoa", 2);
+    struct tape *t = tape_new();
+    struct vm_config mine = config(SEV_PLAIN, t), other = config(SEV_PLAIN, NULL);
+    struct vm *a, *b;
+    struct timer guard;
+
+    put_kernel(says_hi, sizeof(says_hi));
+    a = new_vm(h, &mine);
+    other.paused = true;
+    b = new_vm(h, &other);
+    assert_int_equal(vm_resume(b, NULL), OK); /* its key is active, but it does not run */
+    vm_pause(b);
+    a->vcpu[0].vmcb.control.asid = b->asid;
+    timer_init(&guard, vm_board(a), quit_soon, a); /* noise may happen to loop */
+    timer_arm(&guard, 1000000);
+    vm_quit(b);
+    host_run(h);
+    assert_int_not_equal(vm_fate(a)->fate, FATE_EXIT);
+    assert_string_equal(t->text, "");
+    vm_free(a);
+    vm_free(b);
+    host_free(h);
+    free(t);
+}
+
 static void guests_share_a_host_and_nothing_else(void **state)
 {
     struct host *h = new_host("genoa", 2);
@@ -197,6 +294,26 @@ static void a_crash_has_a_reason_and_a_place(void **state)
 {
     crash_says(faults, sizeof(faults), "triple fault on vCPU 0 at RIP 0010:100027");
     crash_says(floats_on_a_device, sizeof(floats_on_a_device), "bytes d9 05 00 00 c0 fe");
+}
+
+static void string_io_needs_memory_that_the_host_can_read(void **state)
+{
+    for (int sev = SEV_OFF; sev <= SEV_PLAIN; sev++) {
+        struct host *h = new_host("genoa", 1);
+        struct tape *t = tape_new();
+        struct vm_config cfg = config((enum sev_level)sev, t);
+        struct vm *vm;
+
+        put_kernel(prints_by_string, sizeof(prints_by_string));
+        vm = new_vm(h, &cfg);
+        host_run(h);
+        assert_string_equal(t->text, sev == SEV_OFF ? "ports" : "");
+        if (sev != SEV_OFF)
+            assert_non_null(strstr(vm_fate(vm)->why, "OUTS on port 03f8 at RIP 10002e"));
+        vm_free(vm);
+        host_free(h);
+        free(t);
+    }
 }
 
 static void a_guest_that_can_never_wake_has_ended(void **state)
@@ -345,6 +462,35 @@ static void a_launch_is_measured_and_takes_secrets_only_then(void **state)
     host_free(h);
 }
 
+/* The kernel is in it where the regions before it end, and an address has its own bytes. */
+static void the_launch_image_is_what_was_launched(void **state)
+{
+    struct host *h = new_host("genoa", 1);
+    struct vm_config cfg = config(SEV_PLAIN, NULL);
+    char path[sizeof(kernel_path) + 8], part[sizeof(path) + 8];
+    uint8_t *image = calloc(1, 4 * MIB);
+    size_t n;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s.image", kernel_path);
+    snprintf(part, sizeof(part), "%s.part", path);
+    put_kernel(says_hi, sizeof(says_hi));
+    cfg.launch_image = path;
+    vm_free(new_vm(h, &cfg));
+    f = fopen(path, "r");
+    assert_non_null(f);
+    n = fread(image, 1, 4 * MIB, f);
+    fclose(f);
+    assert_int_equal(n % 4096, 0);
+    assert_non_null(memmem(image, n, says_hi, sizeof(says_hi)));
+    assert_int_equal(access(part, F_OK), -1);
+    unlink(path);
+    cfg.launch_image = "/nonexistent/image";
+    refused(h, &cfg, "No such file");
+    host_free(h);
+    free(image);
+}
+
 static int set_up(void **state)
 {
     int fd = mkstemp(kernel_path);
@@ -362,8 +508,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_guest_speaks_and_chooses_its_status),
         cmocka_unit_test(the_host_sees_a_kernel_only_without_sev),
+        cmocka_unit_test(a_device_reads_private_memory_as_noise),
+        cmocka_unit_test(a_host_write_damages_one_block),
+        cmocka_unit_test(the_wrong_asid_runs_noise),
+        cmocka_unit_test(the_launch_image_is_what_was_launched),
         cmocka_unit_test(guests_share_a_host_and_nothing_else),
         cmocka_unit_test(a_crash_has_a_reason_and_a_place),
+        cmocka_unit_test(string_io_needs_memory_that_the_host_can_read),
         cmocka_unit_test(a_guest_that_can_never_wake_has_ended),
         cmocka_unit_test(a_reset_launches_anew),
         cmocka_unit_test(no_reboot_ends_at_a_reset),

@@ -3,9 +3,11 @@
  * its end DEACTIVATE and DECOMMISSION (SEV API 6). */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/log.h"
@@ -34,6 +36,8 @@ enum status sev_check(const struct host *h, const struct vm_config *cfg, struct 
                     level_names[cfg->sev]);
     if (cfg->sev == SEV_OFF && (cfg->dh_cert || cfg->session))
         return fail(err, ERR_ARG, "--dh-cert-file and --session-file are for --sev sev");
+    if (cfg->sev == SEV_OFF && cfg->launch_image)
+        return fail(err, ERR_ARG, "--launch-image is for --sev sev: nothing else is measured");
     if (!cfg->dh_cert != !cfg->session)
         return fail(err, ERR_ARG, "--dh-cert-file and --session-file go together");
     if (cfg->sev == SEV_PLAIN && cfg->policy & SEV_POLICY_ES)
@@ -196,10 +200,53 @@ static enum status measure(struct vm *vm, struct error *err)
     return OK;
 }
 
+/* ---- what is measured, for owners who compute it themselves -----------------------------------
+ */
+
+static enum status write_regions(struct vm *vm, const struct boot_plan *plan, FILE *f,
+                                 struct error *err)
+{
+    uint8_t page[PAGE];
+
+    for (unsigned i = 0; i < plan->regions; i++)
+        for (uint64_t at = 0; at < plan->region[i].len; at += PAGE)
+            if (!vm_read_phys(vm, plan->region[i].gpa + at, page, PAGE) ||
+                fwrite(page, PAGE, 1, f) != 1)
+                return fail(err, ERR_IO, "--launch-image '%s': %s", vm->cfg.launch_image,
+                            strerror(errno));
+    return OK;
+}
+
+/* The plaintext of all launch regions, whole or not at all. */
+static enum status write_launch_image(struct vm *vm, const struct boot_plan *plan,
+                                      struct error *err)
+{
+    const char *path = vm->cfg.launch_image;
+    char part[PATH_MAX];
+    enum status s;
+    FILE *f;
+
+    if (snprintf(part, sizeof(part), "%s.part", path) >= (int)sizeof(part))
+        return fail(err, ERR_ARG, "--launch-image: the path is too long");
+    f = fopen(part, "we");
+    if (!f)
+        return fail(err, ERR_IO, "--launch-image '%s': %s", path, strerror(errno));
+    s = write_regions(vm, plan, f, err);
+    if (fclose(f) != 0 && s == OK)
+        s = fail(err, ERR_IO, "--launch-image '%s': %s", path, strerror(errno));
+    if (s == OK && rename(part, path) < 0)
+        s = fail(err, ERR_IO, "--launch-image '%s': %s", path, strerror(errno));
+    if (s != OK)
+        unlink(part);
+    return s;
+}
+
 enum status sev_launch(struct vm *vm, const struct boot_plan *plan, struct error *err)
 {
-    enum status s = asp_start(vm->host, err);
+    enum status s = vm->cfg.launch_image ? write_launch_image(vm, plan, err) : OK;
 
+    if (s == OK)
+        s = asp_start(vm->host, err);
     if (s == OK)
         s = launch_start(vm, err);
     if (s == OK)

@@ -62,6 +62,7 @@ struct vm_config {
     enum sev_level sev;
     uint32_t policy;
     const char *dh_cert, *session; /* files of the guest owner, raw or base64; both or neither */
+    const char *launch_image;      /* file for what the launch measures, in its order; or NULL */
     const char *kernel, *initrd, *append;
     const struct drive_config *drives;
     size_t drive_count;
