@@ -79,7 +79,8 @@ static enum status refused(enum sev_command cmd, enum sev_status status, struct 
 enum status asp_command(struct host *h, enum sev_command cmd, void *buffer, size_t len,
                         struct error *err)
 {
-    struct asp_driver *asp = &h->asp;
+    const struct asp_driver *asp = &h->asp;
+    enum sev_status status;
     uint32_t response;
 
     if (len > PAGE || (len && !soc_write(h->soc, asp->command, buffer, len)))
@@ -92,10 +93,10 @@ enum status asp_command(struct host *h, enum sev_command cmd, void *buffer, size
         return fail(err, ERR_STATE, "%s: the secure processor does not answer", command_name(cmd));
     if (len && !soc_read(h->soc, asp->command, buffer, len))
         return fail(err, ERR_STATE, "%s: its command buffer cannot be read", command_name(cmd));
-    asp->last = (enum sev_status)(response & 0xFFFF);
+    status = (enum sev_status)(response & 0xFFFF);
     if (tracing(TRACE_SEV))
-        trace(TRACE_SEV, "%s: %s", command_name(cmd), status_name(asp->last));
-    return asp->last == SEV_SUCCESS ? OK : refused(cmd, asp->last, err);
+        trace(TRACE_SEV, "%s: %s", command_name(cmd), status_name(status));
+    return status == SEV_SUCCESS ? OK : refused(cmd, status, err);
 }
 
 /* ASIDs that a guest has left can be had again once no cache holds anything of theirs. */

@@ -18,7 +18,6 @@ struct asp_driver {
     uint64_t data;    /* SPA of what they point at: certificates, sessions, secrets */
     bool initialised;
     bool asid_used[2048]; /* ASIDs in use by SEV guests */
-    enum sev_status last; /* of the command that ran last */
 };
 #define ASP_DATA_BYTES (16 * PAGE)
 

@@ -24,7 +24,7 @@ static uint64_t host_ns(void)
 /* ---- ends -------------------------------------------------------------------------------------
  */
 
-/* Keeps why the guest ended, and lets go of its disks' and key's owners no later than vm_free. */
+/* Its fate is known; what it holds goes with vm_free. */
 void vm_finish(struct vm *vm)
 {
     vm->state = VM_ENDED;

@@ -30,9 +30,6 @@
 #define PAT_RESET    UINT64_C(0x0007040600070406)
 #define SHADOW       BIT(0)
 
-#define MSRPM_FRAMES 2
-#define IOPM_FRAMES  4 /* 12 KiB and three bits */
-
 /* What ends a guest's run (APM2 15.9). WBINVD and RDTSC are the guest's own business. */
 static const enum vmexit intercepts[] = {
     VMEXIT_INTR,    VMEXIT_NMI,    VMEXIT_SMI,     VMEXIT_INIT,   VMEXIT_RDPMC,  VMEXIT_CPUID,
