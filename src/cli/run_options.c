@@ -73,6 +73,14 @@ struct choice {
     int value;
 };
 
+/* "a, b or c" */
+static void append_choice(char *list, size_t room, const char *name, size_t i, size_t n)
+{
+    size_t used = strlen(list);
+
+    snprintf(list + used, room - used, "%s%s", i == 0 ? "" : i + 1 == n ? " or " : ", ", name);
+}
+
 static enum status parse_choice(const char *name, const char *value, const struct choice *choices,
                                 size_t n, int *out, struct error *err)
 {
@@ -83,9 +91,7 @@ static enum status parse_choice(const char *name, const char *value, const struc
             *out = choices[i].value;
             return OK;
         }
-        if (i)
-            strcat(list, i + 1 == n ? " or " : ", ");
-        strncat(list, choices[i].name, 32);
+        append_choice(list, sizeof(list), choices[i].name, i, n);
     }
     return fail(err, ERR_ARG, "--%s: '%s' is not %s", name, value, list);
 }
@@ -114,10 +120,8 @@ SETTER(chip)
     const struct chip *chip = chip_by_name(value);
     char list[128] = "";
 
-    for (int i = 0; i < CHIPS; i++) {
-        strcat(list, i ? i + 1 == CHIPS ? " or " : ", " : "");
-        strncat(list, chip_by_id((enum chip_id)i)->name, 16);
-    }
+    for (unsigned i = 0; i < CHIPS; i++)
+        append_choice(list, sizeof(list), chip_by_id((enum chip_id)i)->name, i, CHIPS);
     if (!chip)
         return fail(err, ERR_ARG, "--chip: '%s' is not %s", value, list);
     if (r->chip && r->chip != chip)

@@ -1,6 +1,7 @@
 /* Multiboot 1 (GNU multiboot specification 0.6.96): a 32-bit ELF image, or any file that gives its
  * load addresses in the header. The modules are --initrd "file args,file args". */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -184,11 +185,8 @@ static enum status place_strings(struct boot_job *job, struct mb_info *info)
 
     if (!line)
         return fail(job->err, ERR_NOMEM, "no memory for the command line");
-    strcpy(line, job->req->kernel);
-    if (append && *append) {
-        strcat(line, " ");
-        strcat(line, append);
-    }
+    snprintf(line, len, "%s%s%s", job->req->kernel, append && *append ? " " : "",
+             append ? append : "");
     s = boot_place_low(job, line, strlen(line) + 1, "command line", &at);
     if (s == OK)
         s = boot_place_low(job, loader, sizeof(loader), "loader name", &name);
