@@ -195,16 +195,36 @@ def virtqueue():
         yield f"{kind}", bytes([kind]) + le("I", 0) + ram + steps + bytes(pad)
 
 
-# ---- fuzz_qmp: what a client sends ----
+# ---- fuzz_qmp: a byte on the guest, then what a client sends ----
 def qmp():
-    start = b'{"execute": "qmp_capabilities"}\n'
-    for n, text in enumerate([
-            '{"execute": "query-status", "id": 7}', '{"execute": "query-cpus-fast"}',
-            '{"execute": "dump-guest-memory", "arguments": {"paging": false, "protocol": "file:/x"}}',
-            '{"execute": "human-monitor-command", "arguments": {"command-line": "xp /4x 0"}}',
-            '{"execute": "sev-inject-launch-secret", "arguments": {"packet-header": "AA==",'
-            ' "secret": "AA==", "gpa": 4096}}', '[1, {"execute": null}]', '{"execute": "stop"}']):
-        yield f"{n}", start + text.encode() + b"\n"
+    def call(command, **arguments):
+        names = ", ".join(f'"{k.replace("_", "-")}": {v}' for k, v in arguments.items())
+        return f'{{"execute": "{command}", "arguments": {{{names}}}}}'
+
+    def human(line):
+        return call("x-human-command", command_line=f'"{line}"')
+
+    plain, sev, paged, silent = 2, 3, 0x5A, 0x82
+    for name, guest, calls in [
+            ("control", plain, ['{"execute": "query-status", "id": [{}]}', call("stop"), call("cont"),
+                                call("system_reset"), call("query-cpus-fast"), call("quit")]),
+            ("commands", plain, [call("query-commands"), call("query-version"), call("query-name")]),
+            ("sev", sev, [call("query-sev"), call("query-sev-launch-measure"),
+                          call("query-sev-capabilities"),
+                          call("sev-inject-launch-secret", packet_header='"AA=="', secret='"AA=="',
+                               gpa=4096)]),
+            ("dump", plain, [call("dump-guest-memory", paging="false", protocol='"file:x"', begin=0,
+                                  length=4096), call("query-dump")]),
+            ("detached", plain, [call("dump-guest-memory", paging="false", protocol='"file:x"',
+                                      detach="true"), call("cont"), call("stop")]),
+            ("human", plain, [human(x) for x in ("info registers -a", "xp /4gx 0x100+$rip", "help x",
+                                                 "x/16c 0", "info sev", "info mtree",
+                                                 "dump-guest-memory -d f 1 2")]),
+            ("tables", paged, [human("info mem"), human("x /4gx 0x1000")]),
+            ("silent", silent, [call("query-status"), call("qmp_capabilities"), call("stop")]),
+            ("broken", plain, ["x", "[1]", "{]", '{"execute": 1}', '{"execute": "st\nop"}', "[" * 70,
+                               '{"a": 1, "a": 2}', call("frob"), call("stop", x=1)])]:
+        yield name, bytes([guest]) + "\n".join(calls).encode() + b"\n"
 
 
 def main():

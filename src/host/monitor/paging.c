@@ -13,7 +13,7 @@
 #define ADDRESS  UINT64_C(0x000FFFFFFFFFF000)
 #define RIGHTS   (PAGE_RIGHT_WRITE | PAGE_RIGHT_USER)
 
-#define MAX_TABLES 65536u /* of one listing: tables that point at each other have no end */
+#define MAX_TABLES 8192u /* of one listing: tables that point at each other have no end */
 
 bool paging_of(const struct vcpu_regs *r, struct paging *p)
 {
