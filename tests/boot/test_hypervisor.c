@@ -155,8 +155,9 @@ static void poke_all(enum sev_level sev, bool eager)
 
         page = fact(&r, "page=");
         flag = fact(&r, "flag=");
-        for (unsigned k = 0; k < p->len; k++) /* never what the guest has there in the clear */
-            bytes[k] = (uint8_t)~PATTERN(p->at + k, 5);
+        assert_true(vm_read_phys(r.vm, page + p->at, bytes, p->len));
+        for (unsigned k = 0; k < p->len; k++) /* a write of what is there would change nothing */
+            bytes[k] ^= 0xFF;
         write_phys(&r, page + p->at, bytes, p->len);
         damage(&r, flag, changed);
         for (unsigned b = 0; b < BLOCKS; b++) {
