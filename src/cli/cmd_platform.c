@@ -316,7 +316,7 @@ static enum status export_to(const struct platform *p, const char *dir,
 
 static int show(const struct options *o, int argc, char **argv)
 {
-    struct sev_cert certs[CERTS];
+    struct sev_cert certs[CERTS] = {0};
     struct platform *p;
     struct error err;
     int status = EXIT_OK;

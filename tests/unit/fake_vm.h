@@ -17,9 +17,9 @@
 #define FAKE_LOW_BYTES  (2u << 20)
 #define FAKE_HIGH_BYTES (1u << 20)
 #endif
-#define FAKE_HIGH       UINT64_C(0x100000000)
-#define FAKE_VCPUS      2u
-#define FAKE_WATCHES    8u
+#define FAKE_HIGH    UINT64_C(0x100000000)
+#define FAKE_VCPUS   2u
+#define FAKE_WATCHES 8u
 
 struct vcpu {
     struct vcpu_regs regs;

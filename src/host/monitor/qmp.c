@@ -40,14 +40,15 @@ json_t *qmp_version(void)
  */
 
 /* Steals the message. One that cannot be made for want of memory is lost. */
-static void send(struct qmp_session *s, json_t *message)
+static void send_message(struct qmp_session *s, json_t *message)
 {
     char *text = message ? json_dumps(message, JSON_COMPACT) : NULL, *line = NULL;
     size_t len = text ? strlen(text) : 0;
 
     json_decref(message);
     if (text && (line = realloc(text, len + 2))) {
-        memcpy(line + len, "\r\n", 2);
+        line[len] = '\r';
+        line[len + 1] = '\n';
         s->emit(s->ctx, line, len + 2);
         text = line;
     }
@@ -61,7 +62,7 @@ static void send_with_id(struct qmp_session *s, json_t *message, json_t *id)
         json_object_set_new(message, "id", id);
     else
         json_decref(id);
-    send(s, message);
+    send_message(s, message);
 }
 
 static json_t *error_message(const char *class, const char *text)
@@ -86,7 +87,7 @@ void qmp_event(struct qmp_session *s, const char *name, const json_t *data)
                         "microseconds", (json_int_t)now.tv_usec, "event", name);
     if (message && data)
         json_object_set_new(message, "data", json_deep_copy(data));
-    send(s, message);
+    send_message(s, message);
 }
 
 void qmp_answer(struct qmp_session *s, enum status status, const struct error *err)
@@ -108,7 +109,7 @@ void qmp_session_start(struct qmp_session *s)
     s->negotiated = s->waiting = false;
     s->id = NULL;
     s->framer = (struct framer){0};
-    send(s, json_pack("{s:{s:o, s:[]}}", "QMP", "version", qmp_version(), "capabilities"));
+    send_message(s, json_pack("{s:{s:o, s:[]}}", "QMP", "version", qmp_version(), "capabilities"));
 }
 
 void qmp_session_end(struct qmp_session *s)
