@@ -242,7 +242,8 @@ static bool drain_event(struct client *c)
 
     if (!message)
         return false;
-    printf("\r");
+    if (c->events)
+        printf("\r");
     if (json_object_get(message, "event"))
         show_event(c, message);
     json_decref(message);
@@ -265,7 +266,8 @@ static int converse(struct client *c)
         enum outcome outcome = DONE;
 
         if (p[1].revents && !drain_event(c)) {
-            printf("the machine has ended\n");
+            if (person)
+                printf("the machine has ended\n");
             break;
         }
         if (p[0].revents) {
