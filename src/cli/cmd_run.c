@@ -227,6 +227,18 @@ static int verdict(const struct session *s)
     return got_signal ? 128 + got_signal : worst;
 }
 
+static void say_stats(struct host *h)
+{
+    struct timespec t;
+    double seconds, millions = (double)host_retired(h) / 1e6;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    seconds = (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+    fprintf(stderr,
+            "lucca: %.0f million instructions in %.2f s of processor time, %.0f million a second\n",
+            millions, seconds, millions / seconds);
+}
+
 static int run(struct run *r, struct error *err)
 {
     struct session *s = calloc(1, sizeof(*s));
@@ -249,6 +261,8 @@ static int run(struct run *r, struct error *err)
                 if (s->machine[i].console[k])
                     console_detach(s->machine[i].console[k]);
         status = verdict(s);
+        if (r->stats)
+            say_stats(s->host);
         err->code = OK;
     }
     finish(s);

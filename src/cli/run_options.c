@@ -261,6 +261,12 @@ SETTER(host_memory)
     return parse_size("host-memory", value, &r->host_memory, err);
 }
 
+SETTER(stats)
+{
+    r->stats = true;
+    return OK;
+}
+
 SETTER(clock)
 {
     static const struct choice clocks[] = {{"virtual", YES}, {"host", NO}};
@@ -334,6 +340,7 @@ static const struct option_row {
      set_clock},
     {"dram", 0, "lazy|eager", false, "eager: true ciphertext on every access, slow (lazy)",
      set_dram},
+    {"stats", 0, NULL, false, "at the end, say how many instructions ran and how fast", set_stats},
     {"trace", 't', "LIST", false, "categories to trace; 'help' lists them", set_trace},
     {"config", 0, "FILE", false, "options from a JSON object", set_config},
 };

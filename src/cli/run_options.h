@@ -37,6 +37,7 @@ struct run {
     bool dram_eager;
     enum tristate virtual_clock;
     char *platform;
+    bool stats;
     bool listed; /* an option only had to list something */
 
     struct guest base; /* from the command line: what each configuration starts from */

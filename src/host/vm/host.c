@@ -107,3 +107,12 @@ void host_stop(struct host *h)
 {
     h->stop = true;
 }
+
+uint64_t host_retired(struct host *h)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < h->cores; i++)
+        sum += cpu_retired(soc_core(h->soc, i));
+    return sum;
+}

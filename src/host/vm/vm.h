@@ -45,6 +45,8 @@ enum soc_clock host_clock(const struct host *h);
 
 /* Runs until every VM has ended or host_stop() is called. */
 void host_run(struct host *h);
+/* Instructions that all cores have retired. */
+uint64_t host_retired(struct host *h);
 void host_stop(struct host *h);
 struct vm *host_first_vm(struct host *h);
 struct vm *vm_next(struct vm *vm);
