@@ -65,9 +65,18 @@ class Machine:
         self.process.stdin.flush()
 
     def _connect(self):
+        """As soon as the socket is there: the command makes it before its guests start."""
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(120)
-        self.socket.connect(self.path)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.socket.connect(self.path)
+                break
+            except OSError as e:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"no monitor at {self.path}: {self.stderr().strip()}") from e
+                time.sleep(0.02)
         self.lines = self.socket.makefile("r", encoding="utf-8")
         greeting = json.loads(self.lines.readline())
         assert "QMP" in greeting, greeting
