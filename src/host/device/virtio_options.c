@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -38,7 +39,7 @@ static bool next_option(const char **text, struct option *o, bool *fits)
     }
     memcpy(o->key, part, key);
     o->key[key] = '\0';
-    strcpy(o->value, equals ? equals + 1 : "");
+    snprintf(o->value, sizeof(o->value), "%s", equals ? equals + 1 : "");
     return true;
 }
 
@@ -52,6 +53,7 @@ static enum status take_option(const char *flag, const struct key *keys, size_t 
                                const struct option *o, struct error *err)
 {
     char known[128] = "";
+    size_t at = 0;
 
     for (size_t i = 0; i < n; i++) {
         if (!strcmp(keys[i].name, o->key)) {
@@ -60,7 +62,8 @@ static enum status take_option(const char *flag, const struct key *keys, size_t 
             return fail(err, ERR_ARG, "%s: %s='%.200s' makes no sense: %s takes %s", flag, o->key,
                         o->value, o->key, keys[i].wants);
         }
-        strcat(strcat(known, i ? ", " : ""), keys[i].name);
+        at += (size_t)snprintf(known + at, sizeof(known) - at, "%s%s", i ? ", " : "", keys[i].name);
+        at = MIN(at, sizeof(known) - 1);
     }
     return fail(err, ERR_ARG, "%s: '%s' is not one of its keys (%s)", flag, o->key, known);
 }
@@ -89,7 +92,7 @@ static bool take_file(void *config, const char *v)
 {
     struct drive_config *d = config;
 
-    strcpy(d->file, v); /* both hold 4096 bytes */
+    snprintf(d->file, sizeof(d->file), "%s", v); /* both hold 4096 bytes */
     return *v;
 }
 
@@ -128,7 +131,7 @@ static bool take_serial(void *config, const char *v)
             return false;
     if (!n || n > DISK_SERIAL_MAX)
         return false;
-    strcpy(d->serial, v);
+    memcpy(d->serial, v, n + 1);
     return true;
 }
 

@@ -120,7 +120,7 @@ enum status platform_fresh(const struct chip *chip, struct platform **out, struc
 static void hex(char *to, const uint8_t *from, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        sprintf(to + 2 * i, "%02x", from[i]);
+        snprintf(to + 2 * i, 3, "%02x", from[i]);
 }
 
 static char *json_text(const struct platform *p)
@@ -164,6 +164,7 @@ static void remove_files(const char *dir)
 /* The directory is filled under another name and then renamed, so that it is never half there. */
 static enum status write_directory(const struct platform *p, struct error *err)
 {
+    static const char fresh[] = "/.new-XXXXXX";
     char temp[PATH_MAX], *slash;
     enum status why;
 
@@ -173,9 +174,9 @@ static enum status write_directory(const struct platform *p, struct error *err)
     why = make_directories(*temp ? temp : "/", err);
     if (why != OK)
         return why;
-    if (strlen(temp) + sizeof("/.new-XXXXXX") > sizeof(temp))
+    if (strlen(temp) + sizeof(fresh) > sizeof(temp))
         return fail(err, ERR_ARG, "the path %.200s is too long", p->dir);
-    strcat(temp, "/.new-XXXXXX");
+    memcpy(temp + strlen(temp), fresh, sizeof(fresh));
     if (!mkdtemp(temp))
         return fail(err, ERR_IO, "cannot make the directory %s: %s", p->dir, strerror(errno));
     why = write_files(p, temp, err);
