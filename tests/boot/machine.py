@@ -9,6 +9,48 @@ import threading
 import time
 
 
+class Monitor:
+    """A QMP connection to a machine that is being started; `machine` tells of its end."""
+
+    def __init__(self, path, machine):
+        self.machine, self.events = machine, []
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(120)
+        deadline = time.monotonic() + 60
+        while True:  # the command makes the socket before its guests start
+            try:
+                self.socket.connect(path)
+                break
+            except OSError as e:
+                if machine.process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"no monitor at {path}: {machine.stderr().strip()}") from e
+                time.sleep(0.02)
+        self.lines = self.socket.makefile("r", encoding="utf-8")
+        greeting = json.loads(self.lines.readline())
+        assert "QMP" in greeting, greeting
+        self.qmp("qmp_capabilities")
+
+    def qmp(self, command, **arguments):
+        request = {"execute": command, "id": command}
+        if arguments:
+            request["arguments"] = {k.replace("_", "-"): v for k, v in arguments.items()}
+        self.socket.sendall(json.dumps(request).encode() + b"\n")
+        while line := self.lines.readline():
+            answer = json.loads(line)
+            if "event" in answer:
+                self.events.append(answer)
+            elif "error" in answer:
+                raise RuntimeError(f"{command}: {answer['error']['desc']}")
+            else:
+                return answer["return"]
+        raise RuntimeError(f"{command}: the monitor closed the connection; "
+                           f"{self.machine.stderr().strip()}")
+
+    def close(self):
+        self.lines.close()
+        self.socket.close()
+
+
 class Machine:
     def __init__(self, lucca, args, log=None, qmp=True, stderr=None):
         self.folder = tempfile.TemporaryDirectory(prefix="lucca-")
@@ -21,7 +63,7 @@ class Machine:
                                         stderr=stderr or self.errors)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-        self.socket = None
+        self.monitor = None
 
     def __enter__(self):
         return self
@@ -64,41 +106,20 @@ class Machine:
         self.process.stdin.write(text.encode())
         self.process.stdin.flush()
 
-    def _connect(self):
-        """As soon as the socket is there: the command makes it before its guests start."""
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(120)
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                self.socket.connect(self.path)
-                break
-            except OSError as e:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"no monitor at {self.path}: {self.stderr().strip()}") from e
-                time.sleep(0.02)
-        self.lines = self.socket.makefile("r", encoding="utf-8")
-        greeting = json.loads(self.lines.readline())
-        assert "QMP" in greeting, greeting
-        self.qmp("qmp_capabilities")
-
     def qmp(self, command, **arguments):
         """Runs a QMP command; returns what it returned. Events go to self.events."""
-        if self.socket is None and command != "qmp_capabilities":
-            self._connect()
-        request = {"execute": command, "id": command}
-        if arguments:
-            request["arguments"] = {k.replace("_", "-"): v for k, v in arguments.items()}
-        self.socket.sendall(json.dumps(request).encode() + b"\n")
-        while line := self.lines.readline():
-            answer = json.loads(line)
-            if "event" in answer:
-                self.events = getattr(self, "events", []) + [answer]
-            elif "error" in answer:
-                raise RuntimeError(f"{command}: {answer['error']['desc']}")
-            else:
-                return answer["return"]
-        raise RuntimeError(f"{command}: the monitor closed the connection; {self.stderr().strip()}")
+        if self.monitor is None:
+            self.monitor = Monitor(self.path, self)
+        return self.monitor.qmp(command, **arguments)
+
+    @property
+    def events(self):
+        return self.monitor.events if self.monitor else []
+
+    @property
+    def lines(self):
+        """What the monitor says, unread."""
+        return self.monitor.lines
 
     def wait(self, timeout=120):
         """Waits for the machine's end; returns its exit status."""
@@ -114,7 +135,7 @@ class Machine:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        if self.socket:
-            self.socket.close()
+        if self.monitor:
+            self.monitor.close()
         if self.log:
             self.log.close()
