@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
-"""The tree is the threat model: who may include whom, and what no file may hold.
+"""The tree is the threat model: who may include whom, and what no file may hold; and the pages say
+what the tables say.
 
-Prints TAP. Run with the repository's root as the only argument.
+check_tree.py ROOT [--lucca PROGRAM] [--instructions PROGRAM]     prints TAP
+
+Without the programs (tools/lint) what needs them is left out.
 """
+import argparse
 import os
 import re
 import subprocess
@@ -36,18 +40,36 @@ FORBIDDEN = {
     r"\b(system|popen)\s*\(": "no shell",
 }
 
-number = 0
-failed = 0
+CODE = (".c", ".h", ".S", ".def", ".py")
+MAX_LINES = 1000
+
+# Where the project was written is nobody's business. In pieces, so as not to find itself.
+PLACES = [r"(?<![\w.])/wo" r"rk/", r"\.\./sha" r"red\b", r"/tmp/bu" r"ild-", r"/tmp/brie" r"f"]
 
 
-def report(good, name, why=""):
-    global number, failed
-    number += 1
-    failed += not good
-    print(f"{'ok' if good else 'not ok'} {number} - {name}")
-    if not good:
-        for line in why.splitlines():
-            print(f"# {line}")
+class Tree:
+    """The files of a checkout by their paths: what git ignores (build folders) is none of it."""
+
+    def __init__(self, root):
+        self.root = root
+        self.files = {}
+        for folder, folders, names in os.walk(root):
+            at = os.path.relpath(folder, root)
+            folders[:] = sorted(f for f in folders if f not in (".git", "cache", "__pycache__") and
+                                not (at == "." and f.startswith("build")))
+            for name in sorted(names):
+                path = os.path.normpath(os.path.join(at, name))
+                try:
+                    with open(os.path.join(root, path), encoding="utf-8") as f:
+                        self.files[path] = f.read()
+                except UnicodeDecodeError:
+                    pass
+
+    def match(self, pattern):
+        return {p: t for p, t in self.files.items() if re.fullmatch(pattern, p)}
+
+    def text(self, path):
+        return self.files.get(path, "")
 
 
 def rule_for(path):
@@ -69,54 +91,154 @@ def strip_comments(text):
     return re.sub(r'"(\\.|[^"\\\n])*"', '""', text)
 
 
-def check_includes(files):
-    wrong = {}
-    for path, text in files.items():
+# ---- checks: each yields (what holds, [what breaks it]) ----
+
+def check_includes(tree):
+    wrong, homeless = {f: [] for f in MAY_INCLUDE}, []
+    for path, text in tree.match(r"src/.*\.[chS]").items():
         folder = rule_for(path)
         if folder is None:
-            wrong.setdefault("(no rule)", []).append(f"{path}: its folder has no rule in check_tree.py")
+            homeless.append(f"{path}: its folder has no rule in check_tree.py")
             continue
         for inc in includes(text):
             if "/" not in inc:
                 inc = os.path.relpath(os.path.join(os.path.dirname(path), inc), "src")
             if not any(inc == p or (p.endswith("/") and inc.startswith(p)) for p in MAY_INCLUDE[folder]):
-                wrong.setdefault(folder, []).append(
+                wrong[folder].append(
                     f'{path} includes "{inc}"; {folder} may include only {", ".join(MAY_INCLUDE[folder])}')
-    for folder in MAY_INCLUDE:
-        report(folder not in wrong, f"{folder} includes only what its trust domain allows",
-               "\n".join(wrong.get(folder, [])))
-    if "(no rule)" in wrong:
-        report(False, "every folder of src has a rule", "\n".join(wrong["(no rule)"]))
+    yield "every folder of src has a rule", homeless
+    for folder, problems in wrong.items():
+        yield f"{folder} includes only what its trust domain allows", problems
 
 
-def check_forbidden(files):
+def check_forbidden(tree):
     for pattern, why in FORBIDDEN.items():
         hits = []
-        for path, text in files.items():
-            if path.startswith(("src/cli/", "src/guest/")):
-                continue
-            for n, line in enumerate(strip_comments(text).splitlines(), 1):
-                if re.search(pattern, line):
-                    hits.append(f"{path}:{n}: {line.strip()}")
-        report(not hits, f"no {pattern}: {why}", "\n".join(hits))
+        for path, text in tree.match(r"src/.*\.[chS]").items():
+            if not path.startswith(("src/cli/", "src/guest/")):
+                hits += [f"{path}:{n}: {line.strip()}"
+                         for n, line in enumerate(strip_comments(text).splitlines(), 1)
+                         if re.search(pattern, line)]
+        yield f"no {pattern}: {why}", hits
 
 
-def check_sizes(files):
-    big = [f"{p}: {t.count(chr(10))} lines" for p, t in files.items() if t.count("\n") > 1000]
-    report(not big, "no file of over 1,000 lines", "\n".join(big))
+def check_sizes(tree):
+    yield f"no file of code over {MAX_LINES} lines", [
+        f"{p}: {t.count(chr(10))} lines; split it" for p, t in tree.files.items()
+        if p.endswith(CODE) and t.count("\n") > MAX_LINES]
+
+
+def check_places(tree):
+    yield "no file names a place on the machine it was written on", [
+        f"{p}:{n}: {line.strip()[:100]}" for p, t in tree.files.items()
+        for n, line in enumerate(t.splitlines(), 1) if any(re.search(x, line) for x in PLACES)]
+
+
+def check_meson(tree):
+    """A file that no meson.build names is not built, or not run."""
+    lost = []
+    for path in tree.match(r"src/(?!guest/).*\.c|tests/(unit|boot)/test_.*|fuzz/fuzz_.*\.c"):
+        folder, name = os.path.split(path)
+        stem = re.sub(r"^(test|fuzz)_|\.\w+$", "", name)
+        text, at = "", folder
+        while at:
+            text += tree.text(f"{at}/meson.build")
+            at = os.path.dirname(at)
+        text += tree.text("meson.build")
+        if not re.search(rf"['/]({re.escape(name)}|{re.escape(stem)})'", text):
+            lost.append(f"{path}: {folder}/meson.build does not name it")
+    yield "every source and every test is built", lost
+
+
+def check_links(tree):
+    broken = []
+    for path, text in tree.match(r".*\.md").items():
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+            full = os.path.normpath(os.path.join(os.path.dirname(path), target))
+            if "://" not in target and full not in tree.files and \
+                    not os.path.isdir(os.path.join(tree.root, full)):
+                broken.append(f"{path} points at {target}, which is not there")
+    yield "links between pages lead somewhere", broken
+
+
+def check_covered(tree):
+    """Rows that the native comparison leaves out name a unit test, and it speaks of them."""
+    listed = re.findall(r"^COVERED\((\w+), (\w+)\)", tree.text("tests/covered.def"), re.M)
+    wrong = []
+    for form, test in listed:
+        text = tree.text(f"tests/unit/test_{test}.c").upper()
+        mnemonic = re.sub(r"_.*", "", form)
+        if not re.search(rf"(?<![A-Z0-9]){mnemonic}(?![A-Z0-9]{{2}})", text.replace("_", " ")):
+            wrong.append(f"{form}: tests/unit/test_{test}.c does not speak of {mnemonic}")
+    yield "tests of rows that are not compared natively are there", wrong
+    if "tests/covered.def" in tree.files:
+        yield "and tests/covered.def can be read", [] if listed else ["no line of it is COVERED(row, test)"]
+
+
+def output(*words):
+    return subprocess.run(words, check=True, text=True, stdout=subprocess.PIPE).stdout
+
+
+def roff_text(text):
+    return re.sub(r"\\f.|\\&", "", text).replace("\\-", "-")
+
+
+def check_manuals(tree, lucca):
+    """Whatever --help says the manual page and the completion say too."""
+    helped = output(lucca, "run", "--help")
+    options = re.findall(r"^ +(?:-\w, )?(--[\w-]+)", helped, re.M)
+    page = roff_text(tree.text("docs/man/lucca-run.1"))
+    documented = re.findall(r"^\.It (?:Fl \w , )?Fl \\?-([\w-]+)", page, re.M)
+    yield "lucca-run.1 has every option, and no other", \
+        [f"{o} is missing" for o in options if o[2:] not in documented] + \
+        [f"--{o} does not exist" for o in documented if "--" + o not in options] + \
+        ([] if options else ["lucca run --help lists none"])
+    traces = re.findall(r"^(\w+) ", output(lucca, "run", "--trace", "help"), re.M)
+    yield "lucca-run.1 has every category of --trace", \
+        [t for t in traces if not re.search(rf"^\.It Cm {t}$", page, re.M)]
+    commands = re.findall(r"^  (\w+) ", output(lucca, "help"), re.M)
+    yield "lucca.1 has every command", \
+        [c for c in commands if not re.search(rf"^\.It Cm {c}\b", tree.text("docs/man/lucca.1"), re.M)]
+    completion = tree.text("tools/completion/lucca.bash")
+    yield "the completion has every command and option", \
+        [w for w in commands + options if not re.search(rf"(?<![\w-]){w}(?![\w-])", completion)]
+    yield "the README's table of chips is the program's", [
+        f"{chip} is not in README.md" for chip in re.findall(
+            r"--chip NAME +(\w+), (\w+), (\w+), (\w+) or (\w+)", helped)[0]
+        if not re.search(rf"^\| {chip} \|", tree.text("README.md"), re.M)]
+
+
+def check_instructions(tree, program):
+    made = subprocess.run([program], text=True, capture_output=True, check=False)
+    problem = made.stderr.splitlines() if made.returncode else []
+    if not problem and made.stdout != tree.text("docs/instructions.md"):
+        problem = ["docs/instructions.md is not what the table says: make docs"]
+    yield "docs/instructions.md is up to date, and every row has a test", problem
+
+
+CHECKS = [check_includes, check_forbidden, check_sizes, check_places, check_meson, check_links,
+          check_covered]
 
 
 def main():
-    root = sys.argv[1]
-    names = subprocess.run(["find", "src", "-name", "*.[chS]"], cwd=root, text=True,
-                           capture_output=True, check=True).stdout.split()
-    files = {n: open(os.path.join(root, n), encoding="utf-8").read() for n in names}
-    sources = {n: t for n, t in files.items() if n.startswith("src/")}
-    check_includes(sources)
-    check_forbidden(sources)
-    check_sizes(files)
-    print(f"1..{number}")
-    sys.exit(failed > 0)
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("root")
+    p.add_argument("--lucca")
+    p.add_argument("--instructions")
+    a = p.parse_args()
+    tree = Tree(a.root)
+    results = [r for check in CHECKS for r in check(tree)]
+    if a.lucca:
+        results += check_manuals(tree, a.lucca)
+    if a.instructions:
+        results += check_instructions(tree, a.instructions)
+    for n, (name, problems) in enumerate(results, 1):
+        print(f"{'not ok' if problems else 'ok'} {n} - {name}")
+        for line in problems:
+            print(f"# {line}")
+    print(f"1..{len(results)}")
+    return any(problems for _, problems in results)
 
 
-main()
+if __name__ == "__main__":
+    sys.exit(main())

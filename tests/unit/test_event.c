@@ -524,7 +524,7 @@ static void call_gates_change_the_stack(void **state)
     put64(r, GDT + GATE, 0x6000 | (uint64_t)K_CODE << 16 | UINT64_C(0xEC02) << 32); /* 2 params */
     put32(r, STACK_TOP, 0x1111);
     put32(r, STACK_TOP + 4, 0x2222);
-    /* CALL GATE|3:0 */
+    /* CALLF GATE|3:0 */
     assert_int_equal(try_insn(r, INSN_BYTES(0x9A, 0, 0, 0, 0, GATE | 3, 0)).how, DONE);
     assert_int_equal(c->cpl, 0);
     assert_int_equal(c->rip, 0x6000);
@@ -535,7 +535,7 @@ static void call_gates_change_the_stack(void **state)
     assert_int_equal(get32(r, RING0 - 12), 0x2222);
     assert_int_equal(get32(r, RING0 - 8), STACK_TOP);
     assert_int_equal(get32(r, RING0 - 4), U_DATA | 3);
-    /* RET FAR 8 releases them on both stacks */
+    /* RETF 8 releases them on both stacks */
     assert_int_equal(try_insn(r, INSN_BYTES(0xCA, 8, 0)).how, DONE);
     assert_int_equal(c->cpl, 3);
     assert_int_equal(c->rip, 0x5007);
@@ -549,7 +549,7 @@ static const struct {
     int vec;
     uint32_t error;
 } transfers[] = {
-    {"JMP to a null selector", {0xEA, 0, 0, 0, 0, 0, 0}, 7, 0, EXC_GP, 0},
+    {"JMPF to a null selector", {0xEA, 0, 0, 0, 0, 0, 0}, 7, 0, EXC_GP, 0},
     {"JMP to data", {0xEA, 0, 0, 0, 0, K_DATA, 0}, 7, 0, EXC_GP, K_DATA},
     {"JMP to an inner privilege", {0xEA, 0, 0, 0, 0, K_CODE, 0}, 7, 3, EXC_GP, K_CODE},
     {"JMP to an outer one", {0xEA, 0, 0, 0, 0, U_CODE | 3, 0}, 7, 0, EXC_GP, U_CODE},

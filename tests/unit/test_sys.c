@@ -394,7 +394,7 @@ static void exits_by_row(void **state)
         {{0xF4}, 1, VMEXIT_HLT},
         {{0x0F, 0x08}, 2, VMEXIT_INVD},
         {{0x0F, 0x09}, 2, VMEXIT_WBINVD},
-        {{0xF3, 0x0F, 0x09}, 3, VMEXIT_WBINVD},
+        {{0xF3, 0x0F, 0x09}, 3, VMEXIT_WBINVD}, /* WBNOINVD */
         {{0x0F, 0x01, 0xD9}, 3, VMEXIT_VMMCALL},
         {{0x0F, 0x01, 0xD8}, 3, VMEXIT_VMRUN},
         {{0x0F, 0x01, 0xDA}, 3, VMEXIT_VMLOAD},
@@ -440,7 +440,7 @@ static void xcr0_is_judged(void **state)
         r->c->r[RAX] = cases[i].v;
         assert_int_equal(try_insn(r, INSN_BYTES(0x0F, 0x01, 0xD1)).how, cases[i].ok ? DONE : FAULT);
     }
-    assert_int_equal(try_insn(r, INSN_BYTES(0x0F, 0x01, 0xD0)).how, DONE);
+    assert_int_equal(try_insn(r, INSN_BYTES(0x0F, 0x01, 0xD0)).how, DONE); /* XGETBV */
     assert_int_equal(r->c->r[RAX], 7);
     r->c->r[RCX] = 1;
     assert_int_equal(try_insn(r, INSN_BYTES(0x0F, 0x01, 0xD1)).vec, EXC_GP);
@@ -464,10 +464,12 @@ static void fs_and_gs_bases(void **state)
                      DONE); /* RDGSBASE RBX */
     assert_int_equal(c->r[RBX], 0x4444);
     c->r[RAX] = BIT(47);
-    assert_int_equal(try_insn(r, INSN_BYTES(0xF3, 0x48, 0x0F, 0xAE, 0xD0)).vec, EXC_GP);
+    assert_int_equal(try_insn(r, INSN_BYTES(0xF3, 0x48, 0x0F, 0xAE, 0xD0)).vec,
+                     EXC_GP);                                                    /* WRFSBASE */
     assert_int_equal(try_insn(r, INSN_BYTES(0xF3, 0x0F, 0xAE, 0xD0)).how, DONE); /* 32 bits fit */
     c->cr4 &= ~CR4_FSGSBASE;
-    assert_int_equal(try_insn(r, INSN_BYTES(0xF3, 0x48, 0x0F, 0xAE, 0xC0)).vec, EXC_UD);
+    assert_int_equal(try_insn(r, INSN_BYTES(0xF3, 0x48, 0x0F, 0xAE, 0xC0)).vec,
+                     EXC_UD); /* RDFSBASE */
 }
 
 static void stac_opens_user_pages(void **state)
@@ -491,7 +493,7 @@ static void randomness_and_identity(void **state)
     uint64_t first;
 
     flags_write(c, OSZAPC & ~FLAG_C);
-    assert_int_equal(try_insn(r, INSN_BYTES(0x48, 0x0F, 0xC7, 0xF0)).how, DONE);
+    assert_int_equal(try_insn(r, INSN_BYTES(0x48, 0x0F, 0xC7, 0xF0)).how, DONE); /* RDRAND */
     assert_int_equal(flags_read(c), FLAG_C);
     first = c->r[RAX];
     assert_int_equal(try_insn(r, INSN_BYTES(0x48, 0x0F, 0xC7, 0xF8)).how, DONE); /* RDSEED */

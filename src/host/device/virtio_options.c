@@ -2,8 +2,8 @@
 #include "host/device/virtio_devices.h"
 
 #include <arpa/inet.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
