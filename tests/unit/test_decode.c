@@ -334,7 +334,9 @@ static bool not_implemented(const ZydisDecodedInstruction *z)
     for (size_t i = 0; i < COUNT(sets); i++)
         if (strstr(set, sets[i]))
             return true;
-    return false;
+    /* Zydis ignores VEX.W in 32-bit code; the host's processor raises #UD. */
+    return z->machine_mode != ZYDIS_MACHINE_MODE_LONG_64 && z->raw.vex.W &&
+           (z->mnemonic == ZYDIS_MNEMONIC_VPINSRD || z->mnemonic == ZYDIS_MNEMONIC_VPEXTRD);
 }
 
 /* What the decoder accepts and the row's routine refuses with #UD. */
