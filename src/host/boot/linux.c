@@ -17,6 +17,7 @@ enum {
     EXT_RAMDISK_IMAGE = 0x0C0,
     E820_ENTRIES = 0x1E8,
     SETUP_SECTS = 0x1F1,
+    SYSSIZE = 0x1F4, /* of what follows the setup part, in units of 16 bytes */
     BOOT_FLAG = 0x1FE,
     HEADER_LEN = 0x201,
     HEADER_MAGIC = 0x202,
@@ -68,6 +69,11 @@ static enum status parse(struct boot_job *job, struct linux_image *img)
                     "kernel '%s': a bzImage cut short: its setup part says %" PRIu64
                     " bytes, the file has %zu",
                     k->path, start, k->size);
+    if (img->version >= 0x0204 && (k->size - start) / 16 < load32(h + SYSSIZE))
+        return fail(job->err, ERR_FORMAT,
+                    "kernel '%s': a bzImage cut short: its header says %" PRIu64
+                    " bytes, the file has %zu",
+                    k->path, start + UINT64_C(16) * load32(h + SYSSIZE), k->size);
     if (img->version < 0x0203 || !(h[LOADFLAGS] & LOADED_HIGH))
         return fail(job->err, ERR_UNSUPPORTED,
                     "kernel '%s': boot protocol %u.%02u of a zImage or an old bzImage is not "
