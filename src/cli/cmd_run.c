@@ -255,6 +255,7 @@ static int run(struct run *r, struct error *err)
         signal(SIGINT, on_signal);
         signal(SIGTERM, on_signal);
         signal(SIGHUP, on_signal);
+        signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of write() like any other */
         host_run(s->host);
         for (unsigned i = 0; i < r->guests; i++)
             for (unsigned k = 0; k < VM_SERIALS; k++)

@@ -117,12 +117,14 @@ static enum status put_owner_file(struct host *h, const char *path, size_t want,
     uint8_t *decoded = NULL;
     const void *bytes = text;
     enum status s = OK;
-    size_t len;
+    size_t len = 0, n = 0;
 
     if (read_small(path, text, sizeof(text), &len, err) != OK)
         return fail_at(err, what);
-    if (len != want && base64_decode(text, len, &decoded, &len))
+    if (len != want && base64_decode(text, len, &decoded, &n) && n == want) {
         bytes = decoded;
+        len = n;
+    }
     if (len != want)
         s = fail(err, ERR_FORMAT, "%s '%s': expected %zu bytes, raw or base64; found %zu", what,
                  path, want, len);
