@@ -357,6 +357,40 @@ static void long_mode_frames(void **state)
     assert_int_equal(flags_now(r) & ~RFLAGS_RF, 2 | RFLAGS_IF | RFLAGS_TF | FLAG_C);
 }
 
+/* A debugger at an instruction breakpoint goes on: IRET loads RF, the breakpoint there is passed
+ * over, and the next one, which RF no longer covers, is not (APM2 13.1.4, 3.1.6). */
+static void iret_resumes_past_a_breakpoint(void **state)
+{
+    struct rig *r = *state;
+    struct cpu *c = r->c;
+    static const uint8_t iretq[] = {0x48, 0xCF}, code[] = {0x90, 0x90, 0xCC};
+    const uint64_t at = 0x6000, frame[] = {at, K64, 2 | RFLAGS_RF, STACK_TOP, K_DATA};
+
+    long64_at(r, 0);
+    assert_true(soc_write(r->soc, 0x5000, iretq, sizeof(iretq)));
+    assert_true(soc_write(r->soc, at, code, sizeof(code)));
+    assert_true(soc_write(r->soc, STACK_TOP - sizeof(frame), frame, sizeof(frame)));
+    c->r[RSP] = STACK_TOP - sizeof(frame);
+    c->rflags = 2;
+    c->guest = true;
+    c->timer_at = UINT64_MAX;
+    c->vmcb = (struct vmcb_control){.intercept_exception = UINT32_MAX, .asid = 1};
+    c->dr[0] = at;
+    c->dr[1] = at + 1;
+    c->dr[7] = 0x400 | 1; /* only the first */
+    run(c);
+    assert_int_equal(c->vmcb.exitcode, VMEXIT_EXCEPTION + EXC_BP);
+    c->r[RSP] = STACK_TOP - sizeof(frame);
+    c->rip = 0x5000;
+    c->dr[7] = 0x400 | 1 | 4; /* and the second */
+    run(c);
+    assert_int_equal(c->vmcb.exitcode, VMEXIT_EXCEPTION + EXC_DB);
+    assert_int_equal(c->rip, at + 1);
+    assert_int_equal(c->dr[6] & 0xF, 2);
+    c->dr[7] = 0x400;
+    c->guest = false;
+}
+
 static void ist_and_alignment(void **state)
 {
     struct rig *r = *state;
@@ -652,6 +686,7 @@ int main(void)
         T(inner_stacks_are_checked),
         T(virtual_8086_is_left_and_entered),
         T(long_mode_frames),
+        T(iret_resumes_past_a_breakpoint),
         T(ist_and_alignment),
         T(compatibility_code_is_interrupted),
         T(long_gates_are_checked),

@@ -149,6 +149,7 @@ static void run_careful(struct cpu *c)
     bool step = c->rflags & RFLAGS_TF, was_shadow = c->shadow;
     uint64_t before = c->rip;
     struct block *b;
+    bool loads_rf;
 
     if (!(c->rflags & RFLAGS_RF) && c->dr[7] & 0xFF) {
         unsigned hit = debug_match(c, code_linear(c, c->rip), 1, ACCESS_FETCH);
@@ -159,14 +160,16 @@ static void run_careful(struct cpu *c)
         }
     }
     b = block_short(c, c->rip, 1);
+    loads_rf = b->ops->form == FORM_IRET;
     if (tracing(TRACE_INSN))
         trace_op(c, b->ops);
     c->stepping = true;
     start(c, b);
     c->stepping = false;
     count_retired(c);
-    /* A repeated string instruction that has not ended keeps RF; the others clear it. */
-    if (c->rip != before)
+    /* A repeated string instruction that has not ended keeps RF, IRET loads it; the others clear
+     * it. */
+    if (c->rip != before && !loads_rf)
         c->rflags &= ~RFLAGS_RF;
     if (was_shadow)
         c->shadow = false;
@@ -216,6 +219,7 @@ void run(struct cpu *c)
         c->shadow = false;
         event_raise(c, (unsigned)c->fault_vector, event_has_error((unsigned)c->fault_vector),
                     c->fault_error);
+        c->retired++; /* takes time: a handler that faults at once would never let anyone in */
         break;
     case EXITED:
         goto out;
