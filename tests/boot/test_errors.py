@@ -17,7 +17,7 @@ import guests
 import tap
 from machine import Machine
 
-LUCCA, PROBE, PROBE32 = sys.argv[1], sys.argv[3], sys.argv[4]
+LUCCA, PROBE, PROBE32 = (os.path.abspath(sys.argv[i]) for i in (1, 3, 4))
 
 
 class Place:
