@@ -362,6 +362,43 @@ static void repetition_resumes_where_it_faulted(void **state)
     put64(*state, PT + RO / 0x200, RO | 5);
 }
 
+/* A frame seen through two pages, one private and one shared: the shared one shows ciphertext, also
+ * while the other is written. */
+static void a_move_between_two_views_of_a_frame(void **state)
+{
+    static const uint8_t seed[32] = {1}, plain[32] = {2}, code[] = {0xF3, 0x48, 0xA5, 0xCC};
+    struct cpu *c = long_code(state, 0);
+    dram_key key = dram_key_new(c->dram, seed);
+    const struct {
+        uint64_t at, v;
+    } tables[] = {
+        {0x40000, 0x41007 | BIT(51)},  {0x41000, 0x42007 | BIT(51)},
+        {0x42000, 0x43007 | BIT(51)},  {0x43000 + 0x50 * 8, 0x50007 | BIT(51)},
+        {0x43000 + 0x51 * 8, 0x50007}, {0x43000 + 0x52 * 8, 0x52007 | BIT(51)},
+    };
+    uint8_t cipher[32], got[32];
+
+    for (size_t i = 0; i < COUNT(tables); i++)
+        assert_true(dram_write(c->dram, tables[i].at, key, &tables[i].v, 8));
+    assert_true(dram_write(c->dram, 0x50000, key, plain, sizeof(plain)));
+    assert_true(dram_write(c->dram, 0x52000, key, code, sizeof(code)));
+    assert_true(dram_read(c->dram, 0x50000, DRAM_PLAIN, cipher, sizeof(cipher)));
+    c->sev = true;
+    c->cbit = BIT(51);
+    c->key = key;
+    mmu_world(c, 0x40000 | BIT(51));
+    c->rip = 0x52000;
+    c->r[RSI] = 0x51000;
+    c->r[RDI] = 0x50100;
+    c->r[RCX] = 4;
+    assert_int_equal(go_on(*state), EXC_BP); /* REP MOVSQ */
+    assert_true(dram_read(c->dram, 0x50100, key, got, sizeof(got)));
+    assert_memory_equal(got, cipher, sizeof(got));
+    c->sev = false;
+    c->cbit = 0;
+    c->key = DRAM_PLAIN;
+}
+
 /* A long repetition lets a timer in, with its progress in the registers, and counts its pauses the
  * same way every time. */
 static void repetition_pauses_for_interrupts(void **state)
@@ -640,6 +677,7 @@ int main(void)
         cmocka_unit_test(a_push_that_faults_keeps_the_pointer),
         cmocka_unit_test(a_store_over_a_page_end_is_whole_or_nothing),
         cmocka_unit_test(repeated_moves_are_element_by_element),
+        cmocka_unit_test(a_move_between_two_views_of_a_frame),
         cmocka_unit_test(repetition_resumes_where_it_faulted),
         cmocka_unit_test(repetition_pauses_for_interrupts),
         cmocka_unit_test(comparisons_end_repetition),

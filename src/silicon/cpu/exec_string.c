@@ -113,19 +113,23 @@ static void copy_up(uint8_t *to, const uint8_t *from, uint64_t bytes, unsigned s
             memmove(to + i, from + i, size);
 }
 
+/* Two views of one frame, under different keys, are never seen at once: the second pointer spoils
+ * the first. */
 static uint64_t movs_bulk(struct cpu *c, const struct op *o, uint64_t count)
 {
     uint64_t src = c->seg[o->seg].base + c->r[RSI], dst = c->r[RDI];
     uint64_t bytes = MIN(to_page_end(src), to_page_end(dst)) & ~(uint64_t)(o->size - 1);
     const uint8_t *from;
+    uint64_t retags;
     uint8_t *to;
 
     bytes = MIN(bytes / o->size, count) * o->size;
     if (!bytes)
         return 0;
     from = mmu_span(c, o, src, (unsigned)bytes, ACCESS_READ);
+    retags = dram_retags(c->dram);
     to = from ? mmu_span(c, o, dst, (unsigned)bytes, ACCESS_WRITE) : NULL;
-    if (!to)
+    if (!to || retags != dram_retags(c->dram))
         return 0;
     copy_up(to, from, bytes, o->size);
     c->r[RSI] += bytes;

@@ -28,6 +28,7 @@ struct dram {
     dram_key *seen_under; /* per frame */
     uint8_t *marks;       /* per frame: enum frame_mark */
     uint64_t size, frames;
+    uint64_t retags; /* how often a frame's tag has changed */
     bool eager;
     dram_watch_fn *watcher;
     void *watcher_ctx;
@@ -149,6 +150,7 @@ static void retag(struct dram *d, uint64_t frame, dram_key key)
     dram_key was = d->seen_under[frame];
 
     d->seen_under[frame] = key;
+    d->retags++;
     if (key != DRAM_PLAIN)
         d->keys[key]->frames++;
     hold(d, key);
@@ -245,6 +247,11 @@ uint8_t *dram_touch(struct dram *d, uint64_t frame, dram_key key)
     if (d->seen_under[frame] != key)
         see_under(d, frame, key);
     return d->bytes + (frame << FRAME_SHIFT);
+}
+
+uint64_t dram_retags(const struct dram *d)
+{
+    return d->retags;
 }
 
 /* The whole 16-byte blocks that an access inside a frame touches. */

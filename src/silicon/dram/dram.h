@@ -26,7 +26,7 @@
 
 struct dram;
 
-/* A key object. It outlives the ASID that pointed at it, for as long as a frame is seen under it. */
+/* A key object. It outlives the ASID that pointed at it while a frame is seen under it. */
 typedef uint16_t dram_key;
 #define DRAM_PLAIN ((dram_key)0)
 
@@ -42,7 +42,7 @@ enum status dram_new(uint64_t bytes, bool eager, struct dram **out, struct error
 void dram_free(struct dram *d);
 uint64_t dram_size(const struct dram *d);
 
-/* `seed`: 32 bytes, the data key and the tweak key. 0 (DRAM_PLAIN) when all 65535 keys are in use. */
+/* `seed`: 32 bytes, the data key and the tweak key. DRAM_PLAIN when all 65535 keys are in use. */
 dram_key dram_key_new(struct dram *d, const uint8_t seed[32]);
 /* The owner lets go; the object dies with the last frame that is seen under it. */
 void dram_key_drop(struct dram *d, dram_key key);
@@ -54,6 +54,9 @@ dram_key dram_bound(const struct dram *d, unsigned asid); /* DRAM_PLAIN where no
 /* The frame's bytes as seen under `key`, transcoded to it if need be; valid until a watcher hears
  * FRAME_CACHED for the frame. NULL under `eager`, and for a frame outside DRAM. */
 uint8_t *dram_touch(struct dram *d, uint64_t frame, dram_key key);
+/* Changes when any frame is transcoded: two pointers, or one and a walk, did not disturb each other
+ * where it stayed. */
+uint64_t dram_retags(const struct dram *d);
 
 /* Bytes as an access under `key` sees or makes them. Reads leave the tag (a peek). Ranges may cross
  * frames. False, and nothing done, when the range leaves DRAM. */
