@@ -58,15 +58,14 @@ void soc_idle_until(struct soc *s, uint64_t ns);
 struct cpu *soc_core(struct soc *s, unsigned n);
 
 /* VMRUN (APM2 15.5): loads the guest from the VMCB at `vmcb_spa`, runs it, returns after #VMEXIT
- * with the state saved and EXITCODE set there. Runs with interrupts on: a physical interrupt
- * (cpu_interrupt, or the timer below) ends it with VMEXIT_INTR. */
+ * with the state saved and EXITCODE set there. Runs with interrupts on: the timer below
+ * ends it with VMEXIT_INTR. */
 void cpu_vmrun(struct cpu *c, uint64_t vmcb_spa);
 
-/* Raises the core's INTR pin; stays up until the next #VMEXIT with VMEXIT_INTR takes it. */
-void cpu_interrupt(struct cpu *c);
 /* The core's own timer: VMEXIT_INTR after the guest retired `insns` more (0: never). */
 void cpu_timer(struct cpu *c, uint64_t insns);
-/* Instructions the core has retired since power-on, guests' all told. */
+/* Instructions the core has retired since power-on, guests' all told; an exception or an
+ * injected event that reaches its handler counts as one. */
 uint64_t cpu_retired(const struct cpu *c);
 
 /* General registers that VMRUN leaves to software: RAX and RSP travel in the VMCB (their slots
@@ -96,6 +95,5 @@ void cpu_set_dr(struct cpu *c, unsigned n, uint64_t value); /* DR0..DR3 */
 uint64_t cpu_get_dr(const struct cpu *c, unsigned n);
 
 void cpu_wbinvd(struct cpu *c);
-void cpu_invlpga(struct cpu *c, uint64_t va, uint32_t asid);
 
 #endif

@@ -549,6 +549,27 @@ static void int3_is_an_exception_int_n_is_not(void **state)
 }
 
 /* ---- far transfers ---- */
+/* #UD in the #UD handler's first instruction, for ever: nothing retires, and yet a timer comes. */
+static void a_timer_ends_an_endless_fault(void **state)
+{
+    static const uint8_t ud2[] = {0x0F, 0x0B};
+    struct rig *r = *state;
+    struct cpu *c = r->c;
+
+    long64_at(r, 0);
+    gate64(r, EXC_UD, 0xE, 0, 1, K64, 0x5000);
+    assert_true(soc_write(r->soc, 0x5000, ud2, sizeof(ud2)));
+    c->rflags = 2;
+    c->guest = true;
+    c->vmcb = (struct vmcb_control){.intercept3 = INTERCEPT_BIT(VMEXIT_INTR), .asid = 1};
+    cpu_mode_changed(c);
+    cpu_timer(c, 1000);
+    run(c);
+    assert_int_equal(c->vmcb.exitcode, VMEXIT_INTR);
+    assert_int_equal(c->rip, 0x5000);
+    c->guest = false;
+}
+
 static void call_gates_change_the_stack(void **state)
 {
     struct rig *r = *state;
@@ -694,6 +715,7 @@ int main(void)
         T(an_interrupt_never_doubles),
         T(a_hypervisor_sees_exceptions_first),
         T(int3_is_an_exception_int_n_is_not),
+        T(a_timer_ends_an_endless_fault),
         T(call_gates_change_the_stack),
         T(direct_transfers_are_checked),
         T(syscall_and_sysret),

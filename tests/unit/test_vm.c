@@ -88,6 +88,12 @@ static const uint8_t prints_by_string[] = {
     0xBE, 0x60, 0x00, 0x10, 0x00, 0xB9,    0x05,         0x00, 0x00, 0x00, 0x66,
     0xBA, 0xF8, 0x03, 0xF3, 0x6E, EXIT(0), [0x40] = 'p', 'o',  'r',  't',  's'};
 
+/* mov esp, 400000h; a gate for #UD to the last instruction; lidt; rsm: #VMEXIT, #UD, #VMEXIT ... */
+static const uint8_t exits_for_ever[] = {
+    0xBC, 0x00, 0x00, 0x40, 0x00, 0xC7, 0x05, 0x30, 0x00, 0x18, 0x00, 0x40, 0x00, 0x10,
+    0x00, 0xC7, 0x05, 0x34, 0x00, 0x18, 0x00, 0x00, 0x8E, 0x10, 0x00, 0x0F, 0x01, 0x1D,
+    0x42, 0x00, 0x10, 0x00, 0x0F, 0xAA, 0xFF, 0xFF, 0x00, 0x00, 0x18, 0x00};
+
 static struct host *new_host(const char *chip, unsigned guests)
 {
     const struct host_config cfg = {.chip = chip_by_name(chip),
@@ -161,6 +167,32 @@ static void the_host_sees_a_kernel_only_without_sev(void **state)
         vm_free(vm);
         host_free(h);
     }
+}
+
+static void stop_host(void *ctx, struct vm *vm, enum vm_event event)
+{
+    if (event == VM_EVENT_END)
+        host_stop(ctx);
+}
+
+static void a_guest_that_only_exits_leaves_room_for_others(void **state)
+{
+    struct host *h = new_host("genoa", 2);
+    struct vm_config cfg = config(SEV_OFF, NULL);
+    struct vm_listener l = {.fn = stop_host, .ctx = h};
+    struct vm *busy, *other;
+
+    put_kernel(exits_for_ever, sizeof(exits_for_ever));
+    busy = new_vm(h, &cfg);
+    put_kernel(says_hi, sizeof(says_hi));
+    other = new_vm(h, &cfg);
+    vm_listen(other, &l);
+    host_run(h);
+    assert_int_equal(vm_fate(other)->fate, FATE_EXIT);
+    assert_int_equal(vm_state(busy), VM_RUNNING);
+    vm_free(other);
+    vm_free(busy);
+    host_free(h);
 }
 
 /* A device has nothing but the host's view: of a private page it gets noise. */
@@ -508,6 +540,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_guest_speaks_and_chooses_its_status),
         cmocka_unit_test(the_host_sees_a_kernel_only_without_sev),
+        cmocka_unit_test(a_guest_that_only_exits_leaves_room_for_others),
         cmocka_unit_test(a_device_reads_private_memory_as_noise),
         cmocka_unit_test(a_host_write_damages_one_block),
         cmocka_unit_test(the_wrong_asid_runs_noise),

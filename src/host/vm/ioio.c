@@ -135,6 +135,7 @@ static bool io_string(struct vcpu *v, uint64_t info)
         if (!rep || count == 1)
             return true;
     }
+    v->yield = true;
     return false; /* RIP stays: the rest follows */
 }
 

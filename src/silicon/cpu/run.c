@@ -219,7 +219,7 @@ void run(struct cpu *c)
         c->shadow = false;
         event_raise(c, (unsigned)c->fault_vector, event_has_error((unsigned)c->fault_vector),
                     c->fault_error);
-        c->retired++; /* takes time: a handler that faults at once would never let anyone in */
+        c->retired++; /* events take time: with a handler that faults at once no timer would come */
         break;
     case EXITED:
         goto out;

@@ -82,7 +82,7 @@ static void load_save_area(struct cpu *c, const struct vmcb_save *s)
     c->seg[DS] = seg_from(&s->ds);
     c->gdtr = seg_from(&s->gdtr);
     c->idtr = seg_from(&s->idtr);
-    c->cpl = s->cpl;
+    c->cpl = s->cpl & 3;
     if (!(s->cr0 & CR0_PE))
         c->cpl = 0;
     else if (s->rflags & RFLAGS_VM)
@@ -212,7 +212,6 @@ void cpu_vmrun(struct cpu *c, uint64_t vmcb_spa)
         return;
     }
     c->vmcb = image.control;
-    c->vmcb_spa = vmcb_spa;
     c->vmcb.insn_len = 0;
     c->guest = true;
     load_controls(c);
@@ -242,6 +241,7 @@ void event_inject(struct cpu *c)
                   (e & EVENT_TYPE_MASK) == EVENT_TYPE_SWINT,
                   (e & EVENT_TYPE_MASK) == EVENT_TYPE_INTR ||
                       (e & EVENT_TYPE_MASK) == EVENT_TYPE_NMI);
+    c->retired++; /* see run() */
 }
 
 /* ---- VMLOAD, VMSAVE (APM2 15.5.2) ---- */
@@ -292,18 +292,7 @@ void cpu_vmsave(struct cpu *c, uint64_t vmcb_spa)
         warn("VMSAVE to %#llx, outside DRAM", (unsigned long long)vmcb_spa);
 }
 
-void cpu_invlpga(struct cpu *c, uint64_t va, uint32_t asid)
-{
-    if (asid == c->vmcb.asid)
-        mmu_invlpg(c, va);
-}
-
 /* ---- the core's pins and registers that software swaps ---- */
-void cpu_interrupt(struct cpu *c)
-{
-    c->intr_pin = true;
-}
-
 void cpu_timer(struct cpu *c, uint64_t insns)
 {
     c->timer_at = insns ? c->retired + insns : UINT64_MAX;
