@@ -422,8 +422,27 @@ static void exits_by_row(void **state)
         assert_int_equal(r->c->rip, 0x5000);
         assert_int_equal(r->c->vmcb.nrip, 0x5000 + cases[i].len);
     }
+    /* Decode assists (APM2 15.8.4): the address of INVLPG, the vector of INT n. */
     r->c->r[RAX] = 0x7654321000;
-    assert_int_equal(try_insn(r, INSN_BYTES(0x0F, 0x01, 0x38)).info1, 0x7654321000); /* INVLPG */
+    assert_int_equal(try_insn(r, INSN_BYTES(0x0F, 0x01, 0x38)).info1, 0x7654321000);
+    assert_int_equal(try_insn(r, INSN_BYTES(0xCD, 0x80)).info1, 0x80);
+}
+
+/* CPUID (APM3): ECX counts for leaves that have subleaves alone. */
+static void cpuid_looks_at_ecx_where_it_must(void **state)
+{
+    static const uint32_t leaves[] = {0, 1, 5, 0x80000001, 0x80000008, 0x8000001F};
+    struct rig *r = *state;
+    uint32_t a[4], b[4];
+
+    for (size_t i = 0; i < COUNT(leaves); i++) {
+        cpu_cpuid(r->c, leaves[i], 0, a);
+        cpu_cpuid(r->c, leaves[i], 7, b);
+        assert_memory_equal(a, b, sizeof(a));
+    }
+    cpu_cpuid(r->c, 7, 0, a);
+    cpu_cpuid(r->c, 7, 1, b);
+    assert_int_not_equal(a[1], b[1]);
 }
 
 static void xcr0_is_judged(void **state)
@@ -522,6 +541,7 @@ int main(void)
         T(ioio_bitmap_counts_every_port_touched),
         T(the_tss_lets_users_at_ports),
         T(exits_by_row),
+        T(cpuid_looks_at_ecx_where_it_must),
         T(xcr0_is_judged),
         T(fs_and_gs_bases),
         T(stac_opens_user_pages),

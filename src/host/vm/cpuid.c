@@ -179,15 +179,8 @@ static const struct {
     {0x80000020, 0x80000020, leaf_zero},      {0x80000022, 0x80000026, leaf_zero},
 };
 
-/* The others give the same whatever ECX holds. */
-static bool has_subleaves(uint32_t leaf)
-{
-    return leaf == 7 || leaf == 0xB || leaf == 0xD || leaf == 0x8000001D;
-}
-
 void vcpu_cpuid(struct vcpu *v, uint32_t leaf, uint32_t sub, uint32_t out[4])
 {
-    sub = has_subleaves(leaf) ? sub : 0;
     cpu_cpuid(v->core, leaf, sub, out);
     for (size_t i = 0; i < COUNT(leaves); i++)
         if (leaf >= leaves[i].first && leaf <= leaves[i].last)

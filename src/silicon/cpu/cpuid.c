@@ -111,11 +111,18 @@ static void leaf_sev(const struct chip *chip, uint32_t out[4])
     out[EDX] = chip->min_sev_asid;
 }
 
+/* The others give the same whatever ECX holds. */
+static bool has_subleaves(uint32_t leaf)
+{
+    return leaf == 7 || leaf == 0xB || leaf == 0xD || leaf == 0x8000001D;
+}
+
 void cpu_cpuid(struct cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     const struct chip *chip = soc_chip(c->soc);
 
     memset(out, 0, 4 * sizeof(*out));
+    subleaf = has_subleaves(leaf) ? subleaf : 0;
     feature_bits(c, leaf, subleaf, out);
     switch (leaf) {
     case 0:

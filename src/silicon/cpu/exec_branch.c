@@ -197,10 +197,14 @@ static void ud(struct cpu *c, const struct op *o)
     cpu_fault(c, o, EXC_UD, 0);
 }
 
+/* EXITINFO1 of the intercept is the vector (APM2 15.8.4). */
 static void int_n(struct cpu *c, const struct op *o)
 {
-    cpu_intercept(c, o);
-    event_int(c, o, (uint8_t)o->imm);
+    uint8_t vec = (uint8_t)o->imm;
+
+    if (c->guest && c->vmcb.intercept3 & INTERCEPT_BIT(VMEXIT_SWINT))
+        cpu_exit(c, o, VMEXIT_SWINT, vec, 0);
+    event_int(c, o, vec);
     LEAVE(c);
 }
 static void int1(struct cpu *c, const struct op *o)
