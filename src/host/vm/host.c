@@ -98,11 +98,6 @@ enum soc_clock host_clock(const struct host *h)
     return h->clock;
 }
 
-struct vm *host_first_vm(struct host *h)
-{
-    return h->vms;
-}
-
 void host_stop(struct host *h)
 {
     h->stop = true;

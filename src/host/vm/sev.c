@@ -16,7 +16,6 @@
 
 #define DH_CERT_BYTES SEV_CERT_BYTES
 #define SESSION_BYTES sizeof(struct sev_session)
-#define SECRET_MAX    0x4000u /* SEV API, LAUNCH_SECRET: 16 KiB */
 #define HEADER_BYTES  sizeof(struct sev_packet_header)
 
 static const char *const level_names[] = {"no SEV", "SEV", "SEV-ES", "SEV-SNP"};
@@ -351,9 +350,9 @@ enum status vm_sev_secret(struct vm *vm, const void *header, size_t header_len, 
     if (header_len != HEADER_BYTES)
         return fail(err, ERR_ARG, "a secret's packet header has %zu bytes, not %zu", HEADER_BYTES,
                     header_len);
-    if (!secret_len || secret_len > SECRET_MAX || secret_len % 16)
+    if (!secret_len || secret_len > SEV_SECRET_MAX || secret_len % 16)
         return fail(err, ERR_ARG, "a secret has 16 to %u bytes, a multiple of 16; this one has %zu",
-                    SECRET_MAX, secret_len);
+                    SEV_SECRET_MAX, secret_len);
     if (!ram_to_spa(vm, gpa, &first) || !ram_to_spa(vm, gpa + secret_len - 1, &last) ||
         last - first != secret_len - 1)
         return fail(err, ERR_ARG,

@@ -375,11 +375,6 @@ struct board *vm_board(struct vm *vm)
     return vm->board;
 }
 
-struct vm *vm_next(struct vm *vm)
-{
-    return vm->next;
-}
-
 unsigned vm_vcpus(const struct vm *vm)
 {
     return vm->cfg.vcpus;

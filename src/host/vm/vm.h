@@ -48,8 +48,6 @@ void host_run(struct host *h);
 /* Instructions that all cores have retired. */
 uint64_t host_retired(struct host *h);
 void host_stop(struct host *h);
-struct vm *host_first_vm(struct host *h);
-struct vm *vm_next(struct vm *vm);
 
 /* ---- a guest ------------------------------------------------------------------------------- */
 
@@ -147,9 +145,6 @@ struct vcpu_regs {
     uint8_t xsave[CPU_XSAVE_BYTES];
 };
 void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *out);
-
-/* The guest's own page tables, read with the host's view: of no use where they are private. */
-bool vcpu_translate(struct vcpu *v, uint64_t linear, uint64_t *gpa) MUST_USE;
 
 /* ---- SEV ----------------------------------------------------------------------------------- */
 

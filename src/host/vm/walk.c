@@ -1,6 +1,6 @@
-/* The guest's page tables, walked as a hypervisor must to help with string I/O and memory-to-memory
- * moves: with the host's view of memory. Under SEV the tables are private, and what is read is
- * noise; callers refuse before they come here, but the monitor may look. */
+/* The guest's page tables, walked as its processor would, to help with string I/O and
+ * memory-to-memory moves: accessed and dirty bits are set. Under SEV the tables are private, and a
+ * host would read noise and damage them: callers refuse before they come here. */
 #include "base/bytes.h"
 #include "host/vm/internal.h"
 
@@ -102,16 +102,4 @@ bool guest_walk(struct vcpu *v, uint64_t linear, bool write, uint64_t *gpa,
         return true;
     }
     return false;
-}
-
-bool vcpu_translate(struct vcpu *v, uint64_t linear, uint64_t *gpa)
-{
-    struct walk_fault fault;
-    uint8_t cpl = v->vmcb.save.cpl;
-    bool found;
-
-    v->vmcb.save.cpl = 0;
-    found = guest_walk(v, linear, false, gpa, &fault);
-    v->vmcb.save.cpl = cpl;
-    return found;
 }

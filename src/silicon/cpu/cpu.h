@@ -190,7 +190,7 @@ struct cpu {
     struct seg seg[SEGS];
     union vec vec[16];
     union vec operand; /* the running vector instruction's, when it comes from memory */
-    uint32_t mxcsr; /* control bits; status flags are folded in by fpenv_leave */
+    uint32_t mxcsr;    /* control bits; status flags are folded in by fpenv_leave */
     struct x87 x87;
 
     /* ---- system ---- */
@@ -200,7 +200,6 @@ struct cpu {
     uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat, tsc_aux, xss, dbgctl;
-    uint64_t pdpte[4]; /* legacy PAE */
 
     /* ---- the world it runs in ---- */
     struct soc *soc;
@@ -209,11 +208,10 @@ struct cpu {
     uint64_t features[2];     /* bit per FEAT_ */
     bool guest;               /* between VMRUN and #VMEXIT */
     struct vmcb_control vmcb; /* the running guest's controls, as loaded */
-    uint64_t vmcb_spa;
-    uint64_t nested_cr3; /* 0: no nested paging */
-    bool sev;            /* the guest has a key: C-bit counts */
-    uint64_t cbit;       /* mask of the C-bit in a guest's PTE and CR3, or 0 */
-    dram_key key;        /* for private accesses */
+    uint64_t nested_cr3;      /* 0: no nested paging */
+    bool sev;                 /* the guest has a key: C-bit counts */
+    uint64_t cbit;            /* mask of the C-bit in a guest's PTE and CR3, or 0 */
+    dram_key key;             /* for private accesses */
     uint64_t host_efer, host_hsave, host_syscfg, host_hwcr, host_vm_cr;
     uint64_t tsc_offset; /* written TSC - clock */
 

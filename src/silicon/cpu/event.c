@@ -25,7 +25,6 @@ struct event {
     bool has_error;
     uint32_t error;
     bool software; /* the gate's DPL counts */
-    bool external;
     uint64_t type; /* EVENT_TYPE_ for EXITINTINFO */
     uint64_t ret;  /* the RIP to come back to */
     const struct op *o;
@@ -360,7 +359,6 @@ void event_deliver(struct cpu *c, unsigned vec, bool has_error, uint32_t error, 
                       .has_error = has_error,
                       .error = has_error ? error : 0,
                       .software = software,
-                      .external = external,
                       .type = type_of(vec, software, external),
                       .ret = c->rip};
 

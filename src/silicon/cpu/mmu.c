@@ -623,15 +623,6 @@ void mmu_store_sys(struct cpu *c, const struct op *o, uint64_t la, const void *f
     store_target(c, &t, from);
 }
 
-void mmu_load_as(struct cpu *c, const struct op *o, unsigned cpl, uint64_t la, void *to,
-                 unsigned size)
-{
-    struct target t;
-
-    aim_as(c, o, cpl == 3 ? VIEW_USER : view_of_system(c), la, size, ACCESS_READ, &t);
-    fetch_target(c, &t, to);
-}
-
 void mmu_store_as(struct cpu *c, const struct op *o, unsigned cpl, uint64_t la, const void *from,
                   unsigned size)
 {

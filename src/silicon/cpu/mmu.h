@@ -65,9 +65,7 @@ static inline bool canonical(uint64_t la)
     return (uint64_t)((int64_t)(la << 16) >> 16) == la;
 }
 
-/* Accesses as code at `cpl` would make them, whatever c->cpl is: frames of far transfers. */
-void mmu_load_as(struct cpu *c, const struct op *o, unsigned cpl, uint64_t la, void *to,
-                 unsigned size);
+/* A store as code at `cpl` would make it, whatever c->cpl is: frames of far transfers. */
 void mmu_store_as(struct cpu *c, const struct op *o, unsigned cpl, uint64_t la, const void *from,
                   unsigned size);
 #endif
