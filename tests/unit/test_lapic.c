@@ -276,6 +276,22 @@ static void the_timer_counts(void **state)
     fake_free(f);
 }
 
+/* Both mode bits of the timer's LVT at once are reserved; with a deadline armed they once divided
+ * by a period of 0. */
+static void a_reserved_timer_mode_is_harmless(void **state)
+{
+    struct fake *f = setup(1);
+    struct lapic *a = apic(f, 0);
+
+    lapic_write(a, LAPIC_LVTT, 0x400EC);
+    assert_true(wr(a, 0x6E0, 1500));
+    lapic_write(a, LAPIC_LVTT, 0x600EC);
+    fake_run_until(f, 1500);
+    assert_int_equal(lapic_take(a), 0xEC);
+    assert_int_equal(board_next_deadline(f->board), UINT64_MAX);
+    fake_free(f);
+}
+
 static void deadlines_are_tsc_values(void **state)
 {
     struct fake *f = setup(1);
@@ -441,6 +457,7 @@ int main(void)
         cmocka_unit_test(x2apic_refuses_what_it_lacks),
         cmocka_unit_test(modes_change_by_the_book),
         cmocka_unit_test(the_timer_counts),
+        cmocka_unit_test(a_reserved_timer_mode_is_harmless),
         cmocka_unit_test(deadlines_are_tsc_values),
         cmocka_unit_test(processors_start_by_init_and_sipi),
         cmocka_unit_test(nmis_pass_every_priority),

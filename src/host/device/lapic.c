@@ -362,6 +362,8 @@ static void write_timer_lvt(struct lapic *a, uint32_t value)
     uint32_t was = a->lvt[LVT_TIMER];
     bool running = a->timer.deadline != UINT64_MAX;
 
+    if (value & LVT_DEADLINE) /* both mode bits are reserved (APM2 16.4.1): no period to reload */
+        value &= ~LVT_PERIODIC;
     if (!(was & LVT_DEADLINE) && was & LVT_PERIODIC && a->timer_initial)
         reload(a);
     a->lvt[LVT_TIMER] = value;
