@@ -27,7 +27,8 @@
 #define VIRTIO_RING_MAX  256u /* descriptors per ring, and per chain with indirect tables */
 #define VIRTIO_CONFIG    64u  /* bytes of device configuration a model can have */
 #define VIRTIO_NO_VECTOR 0xffffu
-#define VIRTIO_BUDGET    4096u /* chains per round of service, so that no ring can hold the host */
+#define VIRTIO_BUDGET    4096u  /* per round of service, so that no ring can hold the host: */
+#define VIRTIO_UNIT      65536u /* a chain takes 1 of it, and 1 for each 64 KiB */
 
 /* Bits of the ISR status byte (4.1.4.5). */
 #define VIRTIO_ISR_QUEUE  0x01
@@ -76,7 +77,7 @@ struct queue {
     uint16_t seen_avail;        /* the driver's index when it was last read */
     uint16_t next_used;         /* index of the next entry to give */
     uint16_t published;         /* the used index that the driver has been told */
-    unsigned budget;            /* chains that this round of service may still take */
+    unsigned budget;            /* what this round of service may still take */
 };
 
 struct virtio {

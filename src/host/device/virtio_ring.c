@@ -187,7 +187,7 @@ bool queue_take(struct queue *q, struct chain *c)
         !chain_copy(c))
         return false;
     q->next_avail++;
-    q->budget--;
+    q->budget -= (unsigned)MIN(q->budget, 1 + (c->in_len + c->out_len) / VIRTIO_UNIT);
     return true;
 }
 
