@@ -1,35 +1,12 @@
 /* The secure processor through its mailbox: the platform, its keys, a guest's launch with an owner
  * who computes everything with libcrypto alone, ASIDs, and what each command refuses. */
-#include "asp_rig.h"
-
-static struct rig rig;
-static struct world before;
+#include "asp_fixture.h"
 
 static int open_genoa(void **state)
 {
     rig_open(&rig, CHIP_GENOA, NULL);
     return 0;
 }
-
-static int open_initialised(void **state)
-{
-    rig_open(&rig, CHIP_GENOA, NULL);
-    rig_init(&rig);
-    return 0;
-}
-
-static int close_rig(void **state)
-{
-    rig_close(&rig);
-    return 0;
-}
-
-#define REFUSED(call, status)                                                                      \
-    do {                                                                                           \
-        look(&rig, &before);                                                                       \
-        assert_int_equal(call, status);                                                            \
-        assert_same_world(&rig, &before);                                                          \
-    } while (0)
 
 /* ---- mailbox and platform ------------------------------------------------------------------ */
 

@@ -1,29 +1,6 @@
 /* What the secure processor refuses: every command in every wrong state, and noise. A refusal
  * leaves no trace in memory, in the processor or in its store. */
-#include "asp_rig.h"
-
-static struct rig rig;
-static struct world before;
-
-static int open_initialised(void **state)
-{
-    rig_open(&rig, CHIP_GENOA, NULL);
-    rig_init(&rig);
-    return 0;
-}
-
-static int close_rig(void **state)
-{
-    rig_close(&rig);
-    return 0;
-}
-
-#define REFUSED(call, status)                                                                      \
-    do {                                                                                           \
-        look(&rig, &before);                                                                       \
-        assert_int_equal(call, status);                                                            \
-        assert_same_world(&rig, &before);                                                          \
-    } while (0)
+#include "asp_fixture.h"
 
 /* ---- every command in every state ---------------------------------------------------------- */
 
