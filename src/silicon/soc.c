@@ -7,6 +7,7 @@
 
 #include "silicon/asp/asp.h"
 #include "silicon/cpu/block.h"
+#include "silicon/cpu/x87.h"
 #include "silicon/dram/dram.h"
 
 #define RATE_ONE   256u
@@ -132,6 +133,7 @@ void soc_free(struct soc *s)
         return;
     for (unsigned i = 0; i < s->cores; i++)
         cpu_free(s->core[i]);
+    x87_math_free();
     asp_free(s->asp);
     dram_free(s->dram);
     free(s);

@@ -286,12 +286,14 @@ static uint8_t *make_head(const struct dump *d, size_t *len)
     size_t phdrs = sizeof(Elf64_Ehdr), notes = phdrs + (1 + d->ranges) * sizeof(Elf64_Phdr),
            notes_len = vcpus * (sizeof(struct prstatus_note) + sizeof(struct system_note));
     uint64_t offset = (notes + notes_len + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
-    uint8_t *head = calloc(1, offset), *prstatus = head + notes,
-            *system = prstatus + vcpus * sizeof(struct prstatus_note);
-    Elf64_Phdr *ph = (Elf64_Phdr *)(head + phdrs);
+    uint8_t *head = calloc(1, offset), *prstatus, *system;
+    Elf64_Phdr *ph;
 
     if (!head)
         return NULL;
+    ph = (Elf64_Phdr *)(head + phdrs);
+    prstatus = head + notes;
+    system = prstatus + vcpus * sizeof(struct prstatus_note);
     *(Elf64_Ehdr *)head = (Elf64_Ehdr){
         .e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
         .e_type = ET_CORE,

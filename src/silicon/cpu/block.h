@@ -54,31 +54,28 @@ static inline struct block *block_of_last(const struct op *last)
     return (struct block *)(uintptr_t)last[1].imm;
 }
 
-/* The tail of every routine that ends a block: go to `to`, at `rip`, if the budget allows. */
+/* Goes on with the ops of a block. */
 #ifdef THREADED
-#define ENTER(c, to, at)                                                                           \
-    do {                                                                                           \
-        if (UNLIKELY(((c)->budget -= (to)->n) < 0)) {                                              \
-            (c)->budget += (to)->n;                                                                \
-            (c)->rip = (at);                                                                       \
-            LEAVE(c);                                                                              \
-        }                                                                                          \
-        (c)->r[REG_BLOCK] = (at);                                                                  \
-        return (to)->ops[0].fn((c), (to)->ops);                                                    \
-    } while (0)
+#define RUN_OPS(c, first) return (first)->fn((c), (first))
 #else
-#define ENTER(c, to, at)                                                                           \
+#define RUN_OPS(c, first)                                                                          \
     do {                                                                                           \
-        if (UNLIKELY(((c)->budget -= (to)->n) < 0)) {                                              \
-            (c)->budget += (to)->n;                                                                \
-            (c)->rip = (at);                                                                       \
-            LEAVE(c);                                                                              \
-        }                                                                                          \
-        (c)->r[REG_BLOCK] = (at);                                                                  \
-        (c)->next = (to)->ops;                                                                     \
+        (c)->next = (first);                                                                       \
         return;                                                                                    \
     } while (0)
 #endif
+
+/* The tail of every routine that ends a block: go to `to`, at `rip`, if the budget allows. */
+#define ENTER(c, to, at)                                                                           \
+    do {                                                                                           \
+        if (UNLIKELY(((c)->budget -= (to)->n) < 0)) {                                              \
+            (c)->budget += (to)->n;                                                                \
+            (c)->rip = (at);                                                                       \
+            LEAVE(c);                                                                              \
+        }                                                                                          \
+        (c)->r[REG_BLOCK] = (at);                                                                  \
+        RUN_OPS(c, (to)->ops);                                                                     \
+    } while (0)
 
 /* Ends a routine: a branch to a RIP known only now (indirect, far from here). */
 #define JUMP_TO(c, o, where)                                                                       \

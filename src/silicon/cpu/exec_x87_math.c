@@ -29,6 +29,11 @@ static void math_leave(struct cpu *c, struct math *m)
     fpenv_enter(c);
 }
 
+void x87_math_free(void)
+{
+    mpfr_free_cache();
+}
+
 /* A finite number, denormals included. */
 static void to_mpfr(mpfr_t to, struct f80 a)
 {

@@ -65,6 +65,9 @@ void x87_track(struct cpu *c, const struct op *o);
 /* As x87_reset, and the registers become zero: the initial configuration of XSAVE's component 0. */
 void x87_init_state(struct cpu *c);
 
+/* MPFR's constants, which all cores share: with the last machine they go. */
+void x87_math_free(void);
+
 /* The full tag word: 2 bits a physical register; 0 valid, 1 zero, 2 special, 3 empty. */
 uint16_t x87_tag_word(const struct cpu *c);
 
