@@ -38,7 +38,7 @@ static void on_signal(int sig)
 {
     got_signal = sig;
     if (signalled_host)
-        host_stop(signalled_host);
+        host_stop(signalled_host); /* NOLINT(bugprone-signal-handler): it sets a flag */
 }
 
 /* ---- set-up ------------------------------------------------------------------------------------

@@ -98,19 +98,19 @@ struct vmcb {
 };
 static_assert(sizeof(struct vmcb) == 0x1000, "one page");
 
+/* clang-format off */
 #define INTERCEPT3(X)                                                                              \
-    X(INTR, 0)                                                                                     \
-    X(NMI, 1) X(SMI, 2) X(INIT, 3) X(VINTR, 4) X(CR0_SEL, 5) X(IDTR_READ, 6) X(GDTR_READ, 7)       \
-        X(LDTR_READ, 8) X(TR_READ, 9) X(IDTR_WRITE, 10) X(GDTR_WRITE, 11) X(LDTR_WRITE, 12)        \
-            X(TR_WRITE, 13) X(RDTSC, 14) X(RDPMC, 15) X(PUSHF, 16) X(POPF, 17) X(CPUID, 18)        \
-                X(RSM, 19) X(IRET, 20) X(SWINT, 21) X(INVD, 22) X(PAUSE, 23) X(HLT, 24)            \
-                    X(INVLPG, 25) X(INVLPGA, 26) X(IOIO, 27) X(MSR, 28) X(TASK_SWITCH, 29)         \
-                        X(FERR, 30) X(SHUTDOWN, 31)
+    X(INTR, 0) X(NMI, 1) X(SMI, 2) X(INIT, 3) X(VINTR, 4) X(CR0_SEL, 5) X(IDTR_READ, 6)            \
+    X(GDTR_READ, 7) X(LDTR_READ, 8) X(TR_READ, 9) X(IDTR_WRITE, 10) X(GDTR_WRITE, 11)              \
+    X(LDTR_WRITE, 12) X(TR_WRITE, 13) X(RDTSC, 14) X(RDPMC, 15) X(PUSHF, 16) X(POPF, 17)           \
+    X(CPUID, 18) X(RSM, 19) X(IRET, 20) X(SWINT, 21) X(INVD, 22) X(PAUSE, 23) X(HLT, 24)           \
+    X(INVLPG, 25) X(INVLPGA, 26) X(IOIO, 27) X(MSR, 28) X(TASK_SWITCH, 29) X(FERR, 30)             \
+    X(SHUTDOWN, 31)
 #define INTERCEPT4(X)                                                                              \
-    X(VMRUN, 0)                                                                                    \
-    X(VMMCALL, 1) X(VMLOAD, 2) X(VMSAVE, 3) X(STGI, 4) X(CLGI, 5) X(SKINIT, 6) X(RDTSCP, 7)        \
-        X(ICEBP, 8) X(WBINVD, 9) X(MONITOR, 10) X(MWAIT, 11) X(MWAIT_ARMED, 12) X(XSETBV, 13)      \
-            X(RDPRU, 14) X(EFER_TRAP, 15)
+    X(VMRUN, 0) X(VMMCALL, 1) X(VMLOAD, 2) X(VMSAVE, 3) X(STGI, 4) X(CLGI, 5) X(SKINIT, 6)         \
+    X(RDTSCP, 7) X(ICEBP, 8) X(WBINVD, 9) X(MONITOR, 10) X(MWAIT, 11) X(MWAIT_ARMED, 12)           \
+    X(XSETBV, 13) X(RDPRU, 14) X(EFER_TRAP, 15)
+/* clang-format on */
 
 enum vmexit {
     VMEXIT_CR_READ = 0x00,

@@ -66,8 +66,8 @@ enum fate {
     FATE_RUNNING,
     FATE_POWEROFF, /* ACPI S5 or a halted system that can never wake */
     FATE_RESET,
-    FATE_EXIT,     /* debug-exit: the guest chose `code` */
-    FATE_CRASH,    /* triple fault, or an exit nobody can handle; `why` says where */
+    FATE_EXIT,  /* debug-exit: the guest chose `code` */
+    FATE_CRASH, /* triple fault, or an exit nobody can handle; `why` says where */
 };
 /* The first call wins until the machine has acted on it. `why` is copied. */
 void board_end(struct board *b, enum fate fate, int code, const char *why);

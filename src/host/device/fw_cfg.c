@@ -43,20 +43,20 @@ static struct item *find(const struct fw_cfg *f, uint16_t key)
     return NULL;
 }
 
-static enum status new_item(struct fw_cfg *f, uint16_t key, struct item **out, struct error *err)
+/* NULL: no memory. */
+static struct item *new_item(struct fw_cfg *f, uint16_t key)
 {
     if (f->count == f->room) {
         size_t room = f->room ? f->room * 2 : 32;
         struct item *more = realloc(f->items, room * sizeof(*more));
 
         if (!more)
-            return fail(err, ERR_NOMEM, "no memory for fw_cfg item %#x", key);
+            return NULL;
         f->items = more;
         f->room = room;
     }
-    *out = &f->items[f->count++];
-    **out = (struct item){.key = key};
-    return OK;
+    f->items[f->count] = (struct item){.key = key};
+    return &f->items[f->count++];
 }
 
 enum status fw_cfg_add_item(struct fw_cfg *f, uint16_t key, const void *bytes, size_t len,
@@ -64,19 +64,15 @@ enum status fw_cfg_add_item(struct fw_cfg *f, uint16_t key, const void *bytes, s
 {
     struct item *item = find(f, key);
     uint8_t *copy;
-    enum status st;
 
     if (len > UINT32_MAX)
         return fail(err, ERR_LIMIT, "fw_cfg item %#x has %zu bytes; 4 GiB is the limit", key, len);
     copy = malloc(len ? len : 1);
-    if (!copy)
+    if (copy && !item)
+        item = new_item(f, key);
+    if (!copy || !item) {
+        free(copy);
         return fail(err, ERR_NOMEM, "no memory for the %zu bytes of fw_cfg item %#x", len, key);
-    if (!item) {
-        st = new_item(f, key, &item, err);
-        if (st != OK) {
-            free(copy);
-            return st;
-        }
     }
     if (len)
         memcpy(copy, bytes, len);

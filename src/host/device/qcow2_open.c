@@ -394,7 +394,7 @@ static enum status read_header(struct qcow2 *q, struct header *h, struct error *
 
 static enum status load(struct qcow2 *q, unsigned depth, struct error *err)
 {
-    struct header h;
+    struct header h = {0};
     enum status s = read_header(q, &h, err);
 
     if (s != OK)

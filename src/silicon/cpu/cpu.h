@@ -345,7 +345,6 @@ struct block *block_find(struct cpu *c, uint64_t rip); /* decodes if need be; ma
 struct block *block_short(struct cpu *c, uint64_t rip, unsigned max);
 /* Makes the link that c->link_from lacks, to the block at rip in the same page. */
 void block_link(struct cpu *c, uint64_t rip);
-bool op_ends_block(const struct op *o); /* decode.c */
 bool blocks_overlap(struct cpu *c, uint64_t frame, unsigned off, unsigned len);
 bool blocks_on_frame(struct cpu *c, uint64_t frame);
 void blocks_drop_frame(struct cpu *c, uint64_t frame); /* code there was written */

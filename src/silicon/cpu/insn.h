@@ -56,51 +56,49 @@ enum opcode_map { M1, M0F, M0F38, M0F3A, V0F, V0F38, V0F3A, OPCODE_MAPS };
 /* ---- operands: where x what. Sizes: b 1, w 2, d 4, q 8, dq 16, qq 32; v 2/4/8 by operand size,
  * y 4/8, z 2/4 (immediates), x 16 or 32 by VEX.L, hx/qx/ex a half, quarter, eighth of x;
  * ss 4, sd 8 scalars; t 10 (x87), fixed sizes of memory areas in RULE or the routine. ---- */
+/* clang-format off */
 #define OPERANDS_LIST(X)                                                                           \
     X(NONE, NONE, 0)                                                                               \
     /* general registers by ModRM.reg */                                                           \
-    X(Gb, G, SZ_B)                                                                                 \
-    X(Gw, G, SZ_W) X(Gd, G, SZ_D) X(Gq, G, SZ_Q) X(Gv, G, SZ_V)                                    \
-        X(Gy, G, SZ_Y) /* general register or memory by ModRM.rm */                                \
-        X(Eb, E, SZ_B) X(Ew, E, SZ_W) X(Ed, E, SZ_D) X(Eq, E, SZ_Q) X(Ev, E, SZ_V)                 \
-            X(Ey, E, SZ_Y) /* memory; M is an address, or an area whose size the routine knows */  \
-        X(M, M, SZ_NONE) X(Mb, M, SZ_B) X(Mw, M, SZ_W) X(Md, M, SZ_D) X(Mq, M, SZ_Q) X(Mt, M,      \
-                                                                                       SZ_T)       \
-            X(Mdq, M, SZ_DQ) X(Mqq, M, SZ_QQ) X(Mx, M, SZ_X) X(Mv, M, SZ_V) X(My, M, SZ_Y) X(      \
-                Mp, M,                                                                             \
-                SZ_P) /* far pointer: offset of operand size, selector */ /* a general register by \
-                                                                             ModRM.rm alone (mod   \
-                                                                             3), by VEX.vvvv */    \
-        X(Rv, E, SZ_V) X(Ry, E, SZ_Y) X(Rd, E, SZ_D) X(Rq, E, SZ_Q)                                \
-            X(By, B, SZ_Y) /* the opcode's low three bits */                                       \
-        X(Zb, Z, SZ_B) X(Zv, Z, SZ_V) X(                                                           \
-            Zq, Z,                                                                                 \
-            SZ_Q) /* immediates: s sign-extended byte; Iv is 8 bytes with REX.W; Ap far pointer */ \
-        X(Ib, I, SZ_B) X(Ibs, IS, SZ_B) X(Iw, I, SZ_W) X(Iz, IS, SZ_Z) X(Iv, I, SZ_V)              \
-            X(Ap, A, SZ_P) X(Ib2, I2, SZ_B) /* a second immediate byte (ENTER) */                  \
-        X(Jb, J, SZ_B) X(Jz, J, SZ_Z) X(Ob, O, SZ_B)                                               \
-            X(Ov, O, SZ_V) /* absolute address of address size */ /* fixed registers */            \
-        X(AL, FIX0, SZ_B) X(AX, FIX0, SZ_W) X(EAX, FIX0, SZ_D) X(rAX, FIX0, SZ_V)                  \
-            X(CL, FIX1, SZ_B) X(DX, FIX2, SZ_W)                                                    \
-                X(ONE, ONE, SZ_B) /* string operands: [seg:rSI], [ES:rDI] */                       \
-        X(Xb, X, SZ_B) X(Xv, X, SZ_V) X(Yb, Y, SZ_B) X(Yv, Y, SZ_V) X(Xz, X, SZ_Z)                 \
-            X(Yz, Y, SZ_Z) /* segment, control and debug registers by ModRM.reg */                 \
-        X(Sw, S, SZ_W) X(Cr, C, SZ_NONE)                                                           \
-            X(Dr, DR, SZ_NONE) /* MMX: by reg; register or memory by rm; register by rm */         \
-        X(Pq, P, SZ_Q) X(Pd, P, SZ_D) X(Qq, Q, SZ_Q) X(Qd, Q, SZ_D)                                \
-            X(Nq, Q, SZ_Q) /* XMM/YMM: V by reg, W register or memory by rm, U register by rm, H   \
-                              by vvvv, L by imm8[7:4] */                                           \
-        X(Vx, V, SZ_X) X(Vdq, V, SZ_DQ) X(Vqq, V, SZ_QQ) X(Vq, V, SZ_Q) X(Vd, V, SZ_D) X(          \
-            Vss, V, SZ_D) X(Vsd, V, SZ_Q) X(Wx, W, SZ_X) X(Wdq, W, SZ_DQ) X(Wqq, W, SZ_QQ)         \
-            X(Wq, W, SZ_Q) X(Wd, W, SZ_D) X(Ww, W, SZ_W) X(Wb, W, SZ_B) X(Wss, W, SZ_D) X(         \
-                Wsd, W, SZ_Q) X(Whx, W, SZ_HX) X(Wqx, W, SZ_QX) X(Wex, W, SZ_EX) X(Ux, W, SZ_X)    \
-                X(Udq, W, SZ_DQ) X(Uq, W, SZ_Q) X(Hx, H, SZ_X) X(Hdq, H, SZ_DQ)                    \
-                    X(Hqq, H, SZ_QQ) X(Hss, H, SZ_D) X(Hsd, H, SZ_Q) X(Hq, H, SZ_Q) X(             \
-                        Lx, L, SZ_X) X(Ldq, L, SZ_DQ)                                              \
-                        X(XMM0, XMM0,                                                              \
-                          SZ_DQ) /* gather: VSIB memory with the index in an XMM/YMM register */   \
-        X(MVd, VSIB, SZ_D) X(MVq, VSIB, SZ_Q) /* x87: ST(0), ST(i) by ModRM.rm */                  \
-        X(ST0, ST0, SZ_T) X(STi, STI, SZ_T)
+    X(Gb, G, SZ_B) X(Gw, G, SZ_W) X(Gd, G, SZ_D) X(Gq, G, SZ_Q) X(Gv, G, SZ_V) X(Gy, G, SZ_Y)      \
+    /* general register or memory by ModRM.rm */                                                   \
+    X(Eb, E, SZ_B) X(Ew, E, SZ_W) X(Ed, E, SZ_D) X(Eq, E, SZ_Q) X(Ev, E, SZ_V) X(Ey, E, SZ_Y)      \
+    /* memory; M is an address, or an area whose size the routine knows */                         \
+    X(M, M, SZ_NONE) X(Mb, M, SZ_B) X(Mw, M, SZ_W) X(Md, M, SZ_D) X(Mq, M, SZ_Q) X(Mt, M, SZ_T)    \
+    X(Mdq, M, SZ_DQ) X(Mqq, M, SZ_QQ) X(Mx, M, SZ_X) X(Mv, M, SZ_V) X(My, M, SZ_Y)                 \
+    /* far pointer: offset of operand size, selector */                                            \
+    X(Mp, M, SZ_P)                                                                                 \
+    /* a general register by ModRM.rm alone (mod 3), by VEX.vvvv */                                \
+    X(Rv, E, SZ_V) X(Ry, E, SZ_Y) X(Rd, E, SZ_D) X(Rq, E, SZ_Q) X(By, B, SZ_Y)                     \
+    /* the opcode's low three bits */                                                              \
+    X(Zb, Z, SZ_B) X(Zv, Z, SZ_V) X(Zq, Z, SZ_Q)                                                   \
+    /* immediates: s sign-extended byte; Iv is 8 bytes with REX.W; Ap far pointer */               \
+    X(Ib, I, SZ_B) X(Ibs, IS, SZ_B) X(Iw, I, SZ_W) X(Iz, IS, SZ_Z) X(Iv, I, SZ_V) X(Ap, A, SZ_P)   \
+    /* a second immediate byte (ENTER); jumps */                                                   \
+    X(Ib2, I2, SZ_B) X(Jb, J, SZ_B) X(Jz, J, SZ_Z)                                                 \
+    /* absolute address of address size */                                                         \
+    X(Ob, O, SZ_B) X(Ov, O, SZ_V)                                                                  \
+    /* fixed registers, the number one */                                                          \
+    X(AL, FIX0, SZ_B) X(AX, FIX0, SZ_W) X(EAX, FIX0, SZ_D) X(rAX, FIX0, SZ_V) X(CL, FIX1, SZ_B)    \
+    X(DX, FIX2, SZ_W) X(ONE, ONE, SZ_B)                                                            \
+    /* string operands: [seg:rSI], [ES:rDI] */                                                     \
+    X(Xb, X, SZ_B) X(Xv, X, SZ_V) X(Yb, Y, SZ_B) X(Yv, Y, SZ_V) X(Xz, X, SZ_Z) X(Yz, Y, SZ_Z)      \
+    /* segment, control and debug registers by ModRM.reg */                                        \
+    X(Sw, S, SZ_W) X(Cr, C, SZ_NONE) X(Dr, DR, SZ_NONE)                                            \
+    /* MMX: by reg; register or memory by rm; register by rm */                                    \
+    X(Pq, P, SZ_Q) X(Pd, P, SZ_D) X(Qq, Q, SZ_Q) X(Qd, Q, SZ_D) X(Nq, Q, SZ_Q)                     \
+    /* XMM/YMM: V by reg, W register or memory by rm, U register by rm, H by vvvv, L by imm8 */    \
+    X(Vx, V, SZ_X) X(Vdq, V, SZ_DQ) X(Vqq, V, SZ_QQ) X(Vq, V, SZ_Q) X(Vd, V, SZ_D) X(Vss, V, SZ_D) \
+    X(Vsd, V, SZ_Q) X(Wx, W, SZ_X) X(Wdq, W, SZ_DQ) X(Wqq, W, SZ_QQ) X(Wq, W, SZ_Q) X(Wd, W, SZ_D) \
+    X(Ww, W, SZ_W) X(Wb, W, SZ_B) X(Wss, W, SZ_D) X(Wsd, W, SZ_Q) X(Whx, W, SZ_HX)                 \
+    X(Wqx, W, SZ_QX) X(Wex, W, SZ_EX) X(Ux, W, SZ_X) X(Udq, W, SZ_DQ) X(Uq, W, SZ_Q)               \
+    X(Hx, H, SZ_X) X(Hdq, H, SZ_DQ) X(Hqq, H, SZ_QQ) X(Hss, H, SZ_D) X(Hsd, H, SZ_Q)               \
+    X(Hq, H, SZ_Q) X(Lx, L, SZ_X) X(Ldq, L, SZ_DQ) X(XMM0, XMM0, SZ_DQ)                            \
+    /* gather: VSIB memory with the index in an XMM/YMM register */                                \
+    X(MVd, VSIB, SZ_D) X(MVq, VSIB, SZ_Q)                                                          \
+    /* x87: ST(0), ST(i) by ModRM.rm */                                                            \
+    X(ST0, ST0, SZ_T) X(STi, STI, SZ_T)
+/* clang-format on */
 
 enum operand_where {
     AT_NONE,

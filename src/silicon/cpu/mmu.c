@@ -122,7 +122,7 @@ static struct space *oldest(struct mmu_state *m)
     return s;
 }
 
-static void enter_space(struct cpu *c)
+static struct space *enter_space(struct cpu *c)
 {
     struct mmu_state *m = c->mmu;
     struct space *s;
@@ -130,9 +130,8 @@ static void enter_space(struct cpu *c)
     forget_other_guest(c);
     for (unsigned i = 0; i < TLB_SPACES; i++) {
         if (is_current(c, &m->spaces[i])) {
-            m->now = &m->spaces[i];
-            m->now->used = ++m->clock;
-            return;
+            m->spaces[i].used = ++m->clock;
+            return &m->spaces[i];
         }
     }
     if (m->next + VIEWS > CONTEXTS)
@@ -146,7 +145,7 @@ static void enter_space(struct cpu *c)
                         .asid = asid_of(c),
                         .key = c->key};
     m->next += VIEWS;
-    m->now = s;
+    return s;
 }
 
 static enum view view_of_code(const struct cpu *c)
@@ -171,7 +170,7 @@ void mmu_context(struct cpu *c)
     struct mmu_state *m = c->mmu;
 
     if (!m->now || !is_current(c, m->now))
-        enter_space(c);
+        m->now = enter_space(c);
     m->walks.space = m->now->first;
     c->ctx = m->now->first + view_of_code(c);
 }

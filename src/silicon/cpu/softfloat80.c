@@ -479,9 +479,9 @@ static bool integer_of(const struct num *n, enum f80_rounding mode, uint64_t *v,
 struct f80 f80_round_int(struct f80_env *e, struct f80 a)
 {
     struct num n = unpack(a);
-    struct rounded r;
+    struct rounded r = {0};
     struct f80 out;
-    uint64_t v;
+    uint64_t v = 0;
     unsigned up;
 
     if (f80_nan_response(e, a, &out))
