@@ -33,7 +33,7 @@ struct host {
     struct asp_driver asp;
     bool plain_asid_used[64]; /* of guests without a key, above those that can hold one */
     struct vm *vms;
-    bool stop;
+    volatile bool stop; /* signal handlers set it too */
     uint64_t next_poll; /* host ns */
 };
 
@@ -100,7 +100,7 @@ struct vm {
     struct board *board;
     struct pc *pc;
     struct disks *disks;
-    struct virtio *net, *entropy;
+    struct virtio *net, *entropy, *console;
     uint64_t entropy_state;
     struct vcpu *vcpu;
     struct vm_listener *listeners;

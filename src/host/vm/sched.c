@@ -209,7 +209,6 @@ static bool settle_all(struct host *h)
 
 void host_run(struct host *h)
 {
-    h->stop = false;
     while (!h->stop && settle_all(h)) {
         bool ran = false;
 
@@ -222,4 +221,5 @@ void host_run(struct host *h)
         else if (host_ns() >= h->next_poll)
             poll_all(h, 0);
     }
+    h->stop = false;
 }

@@ -43,7 +43,7 @@ uint64_t host_memory_for(uint64_t guest_bytes, unsigned vcpus);
 struct soc *host_soc(struct host *h);
 enum soc_clock host_clock(const struct host *h);
 
-/* Runs until every VM has ended or host_stop() is called. */
+/* Runs until every VM has ended or host_stop() is called, which may be before. */
 void host_run(struct host *h);
 /* Instructions that all cores have retired. */
 uint64_t host_retired(struct host *h);
@@ -70,6 +70,7 @@ struct vm_config {
     bool rng;
     struct chardev *serial[VM_SERIALS]; /* borrowed */
     struct chardev *debugcon;           /* borrowed */
+    struct chardev *console;            /* borrowed; NULL: no virtio console */
     bool debug_exit, testdev;
     bool paused;           /* launched and measured, but waits for vm_resume() */
     bool no_reboot;        /* a reset ends the guest as power-off does */
