@@ -39,6 +39,7 @@ exec $b switch_root /mnt /bin/sh /run/script
 PROLOGUE = """
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C PYTHONDONTWRITEBYTECODE=1
 exec </dev/console >/dev/console 2>&1
+echo 3 >/proc/sys/kernel/printk # no news between a script's lines; errors still come through
 poweroff() { sync; mount -o remount,ro / ; /run/busybox poweroff -f; sleep 100; }
 """
 # A person's shell on the first serial port, then power-off.

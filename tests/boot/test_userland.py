@@ -25,10 +25,11 @@ KEY, IV = "00112233445566778899aabbccddeeff" * 2, "0f1e2d3c4b5a69788796a5b4c3d2e
 
 # Every line of the answers is "NAME=VALUE" on the console.
 SCRIPT = r"""
+echo "hwrng=$(head -c 64 /dev/hwrng | wc -c) from $(cat /sys/class/misc/hw_random/rng_current)"
 echo "packages=$(dpkg -l | grep -c ^ii)"
 echo "apt-get=$(apt-get --version | head -n 1)"
 echo "apt-cache=$(apt-cache show openssl | grep '^Package:')"
-echo "solver=$(apt-get -s remove make | grep ^Remv)"
+echo "solver=$(apt-get -s -o Dir::State::Lists=/tmp remove make | grep ^Remv)"
 echo "dpkg=$(dpkg --compare-versions 6.12.1-1 gt 6.1.999-2 && echo newer)"
 echo "changed=$(dpkg -V coreutils | grep -c '^..5')"
 
@@ -157,7 +158,7 @@ class Guest:
             log=os.path.join(self.logs, f"userland-{self.mode}.console"),
             args=["--sev", self.mode, "--cpus", str(self.cpus), "--memory", "512M", "--net",
                   f"user,hostfwd=tcp:127.0.0.1:{self.forward}-:8000"])
-        self.machine.expect("packages=", timeout=240)
+        self.machine.expect("hwrng=64 from virtio_rng", timeout=240)
 
     def answer(self, name, wanted=None, timeout=120):
         tap.check(self.machine, "no guest")
@@ -208,7 +209,19 @@ class Guest:
         self.machine.type("enough\n")
         self.answer("told", "enough")
         tap.equal(self.machine.wait(60), 0, f"exit status ({self.machine.stderr().strip()})")
+        self.disk()
         self.close()
+
+    def disk(self):
+        """What the guest left of its root file system, judged by others' tools."""
+        image, raw = (f"{self.folder.name}/root.{kind}" for kind in ("qcow2", "raw"))
+        for judge in (["qemu-img", "check", "-q", "-U", image],
+                      ["qemu-img", "convert", "-U", "-O", "raw", image, raw],
+                      ["e2fsck", "-f", "-n", raw]):
+            done = subprocess.run(judge, capture_output=True, text=True, check=False)
+            tap.equal(done.returncode, 0, f"{judge[0]}: {done.stdout} {done.stderr}")
+        page = subprocess.run(["debugfs", "-R", "cat /root/download", raw], capture_output=True, check=True)
+        tap.check(page.stdout == Server.pages["/data"], "the download on the disk is not what was served")
 
     def close(self):
         if self.machine:
