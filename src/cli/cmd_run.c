@@ -18,10 +18,13 @@
 #define VIRTUAL_EPOCH INT64_C(1767225600) /* 2026-01-01 00:00:00 UTC */
 #define VIRTUAL_SEED  UINT64_C(0x4C75636361)
 
+#define VIRTIO_CONSOLE VM_SERIALS
+#define CONSOLES       (VM_SERIALS + 1)
+
 struct machine {
     struct vm *vm;
     struct monitor *monitor;
-    struct console *console[VM_SERIALS];
+    struct console *console[CONSOLES]; /* serial ports, then the virtio console */
 };
 
 struct session {
@@ -49,7 +52,7 @@ static bool has_stdio(const struct guest *g)
     for (unsigned i = 0; i < g->serials; i++)
         if (!strcmp(g->serial[i], "stdio"))
             return true;
-    return false;
+    return g->console && !strcmp(g->console, "stdio");
 }
 
 /* The first port is on stdio where nobody says otherwise and stdio is free. */
@@ -103,8 +106,8 @@ static enum status make_host(struct session *s, struct error *err)
     return host_new(&cfg, &s->host, err);
 }
 
-static enum status open_serials(struct machine *m, const struct guest *g, struct vm_config *cfg,
-                                struct error *err)
+static enum status open_consoles(struct machine *m, const struct guest *g, struct vm_config *cfg,
+                                 struct error *err)
 {
     for (unsigned i = 0; i < g->serials; i++) {
         if (!strcmp(g->serial[i], "none"))
@@ -112,6 +115,11 @@ static enum status open_serials(struct machine *m, const struct guest *g, struct
         if (console_open(g->serial[i], &m->console[i], err) != OK)
             return err->code;
         cfg->serial[i] = console_chardev(m->console[i]);
+    }
+    if (g->console && strcmp(g->console, "none") != 0) {
+        if (console_open(g->console, &m->console[VIRTIO_CONSOLE], err) != OK)
+            return err->code;
+        cfg->console = console_chardev(m->console[VIRTIO_CONSOLE]);
     }
     return OK;
 }
@@ -143,7 +151,7 @@ static enum status make_vm(struct session *s, unsigned n, struct error *err)
                             .rtc_base = virtual ? VIRTUAL_EPOCH : (int64_t)time(NULL),
                             .entropy_seed = virtual ? VIRTUAL_SEED : 0};
 
-    if (open_serials(m, g, &cfg, err) != OK)
+    if (open_consoles(m, g, &cfg, err) != OK)
         return err->code;
     return vm_new(s->host, &cfg, &m->vm, err);
 }
@@ -154,7 +162,7 @@ static enum status attach(struct machine *m, const struct guest *g, struct error
 
     if (monitor_new(m->vm, qmp, &m->monitor, err) != OK)
         return err->code;
-    for (unsigned i = 0; i < VM_SERIALS; i++)
+    for (unsigned i = 0; i < CONSOLES; i++)
         if (m->console[i] && console_attach(m->console[i], m->vm, m->monitor, err) != OK)
             return err->code;
     return OK;
@@ -180,7 +188,7 @@ static enum status start(struct session *s, struct error *err)
 static void finish(struct session *s)
 {
     for (unsigned i = 0; i < s->run->guests; i++)
-        for (unsigned k = 0; k < VM_SERIALS; k++)
+        for (unsigned k = 0; k < CONSOLES; k++)
             if (s->machine[i].console[k])
                 console_detach(s->machine[i].console[k]);
     for (unsigned i = 0; i < s->run->guests; i++) {
@@ -188,7 +196,7 @@ static void finish(struct session *s)
         vm_free(s->machine[i].vm);
     }
     for (unsigned i = 0; i < s->run->guests; i++)
-        for (unsigned k = 0; k < VM_SERIALS; k++)
+        for (unsigned k = 0; k < CONSOLES; k++)
             console_close(s->machine[i].console[k], !s->started);
     signalled_host = NULL;
     host_free(s->host);
@@ -258,7 +266,7 @@ static int run(struct run *r, struct error *err)
         signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of write() like any other */
         host_run(s->host);
         for (unsigned i = 0; i < r->guests; i++)
-            for (unsigned k = 0; k < VM_SERIALS; k++)
+            for (unsigned k = 0; k < CONSOLES; k++)
                 if (s->machine[i].console[k])
                     console_detach(s->machine[i].console[k]);
         status = verdict(s);

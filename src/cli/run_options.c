@@ -186,14 +186,26 @@ SETTER(net)
     return net_parse(value, &g->net, err);
 }
 
+static bool names_console(const char *value)
+{
+    return !strcmp(value, "stdio") || !strcmp(value, "none") ||
+           (!strncmp(value, "file:", 5) && value[5]);
+}
+
 SETTER(serial)
 {
-    if (strcmp(value, "stdio") != 0 && strcmp(value, "none") != 0 &&
-        (strncmp(value, "file:", 5) != 0 || !value[5]))
+    if (!names_console(value))
         return fail(err, ERR_ARG, "--serial: '%s' is not stdio, file:PATH or none", value);
     if (g->serials == VM_SERIALS)
         return fail(err, ERR_LIMIT, "--serial: a guest has at most %d ports", VM_SERIALS);
     return set_string(&g->serial[g->serials++], value, err);
+}
+
+SETTER(console)
+{
+    if (!names_console(value))
+        return fail(err, ERR_ARG, "--console: '%s' is not stdio, file:PATH or none", value);
+    return set_string(&g->console, value, err);
 }
 
 SETTER(qmp)
@@ -323,6 +335,8 @@ static const struct option_row {
     {"net", 'n', "SPEC", false, "none, or user[,hostfwd=tcp|udp:[ADDR]:PORT-[ADDR]:PORT]...",
      set_net},
     {"serial", 's', "WHERE", true, "stdio, file:PATH or none (stdio)", set_serial},
+    {"console", 0, "WHERE", false, "a virtio console, hvc0: stdio, file:PATH or none (none)",
+     set_console},
     {"qmp", 0, "unix:PATH", false, "a QMP server for monitors", set_qmp},
     {"device", 0, "NAME", true, "debug-exit (port F4h) or testdev", set_device},
     {"policy", 0, "NUMBER", false, "SEV guest policy (0x1: no debugging)", set_policy},
@@ -407,8 +421,8 @@ static void guest_init(struct guest *g)
 
 void guest_free(struct guest *g)
 {
-    char *const strings[] = {g->name,    g->kernel,  g->initrd,       g->append,
-                             g->dh_cert, g->session, g->launch_image, g->qmp};
+    char *const strings[] = {g->name,    g->kernel,       g->initrd, g->append, g->dh_cert,
+                             g->session, g->launch_image, g->qmp,    g->console};
 
     for (size_t i = 0; i < COUNT(strings); i++)
         free(strings[i]);
@@ -427,8 +441,9 @@ static bool dup_string(char **s)
 
 enum status guest_copy(struct guest *to, const struct guest *from, struct error *err)
 {
-    char **const strings[] = {&to->name,    &to->kernel,  &to->initrd,       &to->append,
-                              &to->dh_cert, &to->session, &to->launch_image, &to->qmp};
+    char **const strings[] = {&to->name,         &to->kernel,  &to->initrd,
+                              &to->append,       &to->dh_cert, &to->session,
+                              &to->launch_image, &to->qmp,     &to->console};
 
     *to = *from;
     for (size_t i = 0; i < COUNT(strings); i++)

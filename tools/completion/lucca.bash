@@ -44,14 +44,14 @@ _lucca_run()
     --clock) words="virtual host" ;;
     --dram) words="lazy eager" ;;
     --device) words="debug-exit testdev" ;;
-    --serial | -s) words="stdio none file:" ;;
+    --serial | -s | --console) words="stdio none file:" ;;
     --net | -n) words="none user" ;;
     --drive | -d) words="file=" ;;
     --qmp) words="unix:" ;;
     --trace | -t) words="asp boot exit fault insn mmio irq virtio sev help" ;;
     --memory | -m | --cpus | -c | --append | -a | --policy | --name | --host-memory) return ;;
     *)
-        words="--sev --chip --memory --cpus --kernel --initrd --append --drive --net --serial --qmp
+        words="--sev --chip --memory --cpus --kernel --initrd --append --drive --net --serial --console --qmp
             --device --policy --dh-cert-file --session-file --launch-image --paused --no-reboot --name
             --platform --host-memory --clock --dram --trace --stats --config --help"
         [[ $cur == -* ]] || words=

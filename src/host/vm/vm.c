@@ -105,6 +105,8 @@ static enum status make_devices(struct vm *vm, struct error *err)
         s = virtio_rng_new(vm->board, pci, vm->cfg.entropy_seed ? entropy_from_seed : NULL,
                            &vm->entropy_state, &vm->entropy, err);
     }
+    if (s == OK && vm->cfg.console)
+        s = virtio_console_new(vm->board, pci, vm->cfg.console, &vm->console, err);
     return s;
 }
 
@@ -256,6 +258,7 @@ void vm_free(struct vm *vm)
     disks_free(vm->disks);
     virtio_free(vm->net);
     virtio_free(vm->entropy);
+    virtio_free(vm->console);
     board_free(vm->board);
     host_release(vm->host, vm->msrpm, MSRPM_FRAMES);
     host_release(vm->host, vm->iopm, IOPM_FRAMES);
