@@ -6,6 +6,20 @@
 
 #include "oracle.h"
 
+/* Its shadow takes a part of the low addresses, where cases stray: what faults in one world is
+ * mapped in the other. The undefined behaviour sanitizer has none. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define ADDRESS_SANITIZER 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define ADDRESS_SANITIZER 1
+#endif
+#ifndef ADDRESS_SANITIZER
+#define ADDRESS_SANITIZER 0
+#endif
+
 static uint8_t memory[SCRATCH_BYTES], emulated_memory[SCRATCH_BYTES];
 
 /* What of RFLAGS must agree after this row. */
@@ -158,9 +172,13 @@ int main(void)
     unsigned cases = getenv("ORACLE_CASES") ? (unsigned)atoi(getenv("ORACLE_CASES")) : 200;
     unsigned count[3] = {0}, unfit = 0, number = 0;
 
+    if (ADDRESS_SANITIZER) {
+        printf("1..0 # SKIP not under the address sanitizer\n");
+        return 0;
+    }
     if (!native_start(memory) || !emulated_start()) {
         printf("1..0 # SKIP the low addresses that the oracle needs are taken\n");
-        return 77;
+        return 0;
     }
     printf("1..%u\n", (unsigned)FORMS);
     for (unsigned f = 0; f < FORMS; f++) {
