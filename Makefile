@@ -27,14 +27,20 @@ lint: all
 	@tools/packages build lint
 	@tools/lint $(BUILD)
 
-fuzz:
-	@tools/packages build test
+fuzz: all
+	@tools/packages test
 	@tools/fuzz
 
+# The pages that are made from tables.
+docs: all
+	@ninja -C $(BUILD) --quiet docs
+
+# To PREFIX; DESTDIR is heeded.
 install: all
+	@meson configure $(BUILD) --prefix=$(PREFIX)
 	@meson install -C $(BUILD) --quiet
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-*
+	rm -rf $(BUILD) $(BUILD)-* tests/*/__pycache__
 
-.PHONY: all demo test bench lint fuzz install clean
+.PHONY: all demo test bench lint fuzz docs install clean
