@@ -1,49 +1,12 @@
 /* Fuzzes the virtio transport, rings and devices: the input fills guest memory and then plays the
  * driver. Nothing but a device of ours may come to harm, so the sanitizers are the judges. */
-#include <stdlib.h>
-#include <string.h>
+#include "rig.h"
 
-#include "base/bytes.h"
-#include "host/device/board_host.h"
 #include "host/device/virtio.h"
 #include "host/device/virtio_devices.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define RAM 65536u
-
-static uint8_t ram[RAM], disk[RAM];
-static uint64_t now;
-
-static bool in_ram(uint64_t gpa, size_t len)
-{
-    return gpa <= RAM && len <= RAM - gpa;
-}
-
-static bool from_ram(void *ctx, uint64_t gpa, void *to, size_t len)
-{
-    if (!in_ram(gpa, len))
-        return false;
-    memcpy(to, ram + gpa, len);
-    return true;
-}
-
-static bool to_ram(void *ctx, uint64_t gpa, const void *from, size_t len)
-{
-    if (!in_ram(gpa, len))
-        return false;
-    memcpy(ram + gpa, from, len);
-    return true;
-}
-
-static uint64_t clock_now(void *ctx)
-{
-    return now;
-}
-
-static void kick(void *ctx, unsigned vcpu)
-{
-}
+static struct rig rig;
+static uint8_t disk[RIG_RAM];
 
 /* ---- an image in memory ---- */
 
@@ -92,7 +55,7 @@ static const struct block_ops disk_ops = {
 
 /* ---- the driver ---- */
 
-static struct block image = {.ops = &disk_ops, .size = RAM};
+static struct block image = {.ops = &disk_ops, .size = RIG_RAM};
 static struct chardev chr;
 static uint64_t seed;
 
@@ -152,43 +115,39 @@ static void play(struct bus *bus, uint64_t bar, struct cursor *c)
             bus_write(bus, BUS_MEMORY, bar + 0x3000 + at % 4 * 4, 2, 0); /* kick */
             break;
         case 3:
-            store32(ram + at % (RAM - 4), value);
+            store32(rig.ram + at % (RIG_RAM - 4), value);
             break;
         case 4:
             bus_write(bus, BUS_MEMORY, PCI_ECAM_BASE + 0x8000 + at % 0x100, size, value);
             break;
         default:
             if (chr.sink)
-                chr.sink(chr.dev, ram + at % (RAM - 256), value % 256);
+                chr.sink(chr.dev, rig.ram + at % (RIG_RAM - 256), value % 256);
         }
     }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct board_hooks hooks = {from_ram, to_ram, clock_now, kick};
-    const struct board_config cfg = {.vcpus = 1, .pa_bits = 48, .hooks = &hooks};
     struct cursor c = cursor_over(data, size);
     uint8_t kind = cursor_u8(&c);
     uint32_t features = cursor_u32(&c);
-    size_t memory = MIN(c.left / 2, RAM);
+    size_t memory = MIN(c.left / 2, RIG_RAM);
     struct virtio *dev = NULL;
     struct pci_bus *pci;
     struct board *b;
 
-    memset(ram, 0, sizeof(ram));
-    memcpy(ram, cursor_take(&c, memory), memory);
+    memset(&rig, 0, sizeof(rig));
+    memcpy(rig.ram, cursor_take(&c, memory), memory);
     chr = (struct chardev){0};
-    now = seed = 0;
-    if (board_new(&cfg, &b, NULL) != OK)
-        abort();
+    seed = 0;
+    b = rig_board(&rig, 1);
     pci = pci_bus_new(b, board_bus(b), NULL);
-    if (!pci || make(kind, b, pci, &dev) != OK)
-        abort();
+    MUST(pci && make(kind, b, pci, &dev) == OK);
     bus_write(board_bus(b), BUS_MEMORY, PCI_ECAM_BASE + 0x8004, 2, 6);
     set_up(board_bus(b), PCI_MMIO32_BASE, features); /* where the first BAR is put */
     play(board_bus(b), PCI_MMIO32_BASE, &c);
-    now += 1000000;
+    rig.now += 1000000;
     board_run_timers(b);
     pci_bus_free(pci);
     virtio_free(dev);
