@@ -155,6 +155,20 @@ def fw_cfg():
     yield "dma", head + dma + bytes(len(ops) - len(dma)) + ops
 
 
+# ---- fuzz_guest: options, the code ----
+def guest():
+    long_mode = ["48 89 c3 48 01 d8 f4", "f3 48 a5 f4", "0f a2 0f 31 f4", "48 8b 04 25 0 0 2 0",
+                 "0f 20 d8 0f 22 d8 f4", "c5 fd 6f 00 c5 fd 7f 03 f4", "d9 eb d9 fe dd 18 f4",
+                 "0f ae 23 0f ae 2b f4", "48 c7 c0 40 80 0 0 ff d0 90 cd 20 cc f1", "ea 0 0 0 0 8 0",
+                 "48 0f c7 08 f0 48 0f c1 03", "e6 80 66 ed 6c f3 6e", "0f 01 f8 f3 0f ae d0 0f 05 0f 07",
+                 "b9 80 0 0 c0 0f 32 0f 30 f4", "c6 04 25 8 80 0 0 f4 90 eb fe", "0f 38 00 c1 66 0f 3a 63 c1 c",
+                 "c4 e2 fd 92 04 9d 0 0 0 0", "0f 77 0f c7 f0 f3 0f b8 c1 66 0f 38 dc c1", "cf 48 cf 9d ca 0 0",
+                 "48 31 c0 48 f7 f0", "0f 00 d8 0f 01 10 0f 01 38 0f 08 0f 09"]
+    for n, text in enumerate(long_mode):
+        for how in (2, 3, 0x72) + ((0, 1) if n % 3 == 0 else ()):
+            yield f"{n:02} {how:02x}", bytes([how]) + bytes(int(b, 16) for b in text.split())
+
+
 # ---- fuzz_mmio: options, the instruction ----
 def mmio():
     for n, text in enumerate(["89 08", "48 8b 08", "0f b6 08", "48 0f be 08", "c7 00 1 2 3 4", "f3 48 a5",
