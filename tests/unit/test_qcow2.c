@@ -222,6 +222,31 @@ static void backing_files_show_through(void **state)
     }
 }
 
+/* QEMU's tools see our locks and we see theirs: writers are alone, readers share. */
+static void locks_are_qemus(void **state)
+{
+    struct block *writer, *reader;
+    struct error err;
+
+    if (!have_qemu_img)
+        skip();
+    fill_model();
+    must("qemu-img create -f qcow2 -b base.raw -F raw a.qcow2 && "
+         "qemu-img create -f qcow2 -b base.raw -F raw other.qcow2");
+    writer = open_image("a.qcow2", BLOCK_QCOW2, false);
+    must("qemu-img check other.qcow2");
+    must("qemu-img compare -U -f qcow2 -F raw a.qcow2 base.raw");
+    must("qemu-img check a.qcow2 2>&1 | grep 'Failed to get .* lock'");
+    must("qemu-io -f raw -c 'write 0 512' base.raw 2>&1 | grep 'Failed to get .* lock'");
+    assert_int_equal(block_open(in_folder("a.qcow2"), BLOCK_QCOW2, true, &reader, &err), ERR_STATE);
+    block_close(writer);
+    reader = open_image("a.qcow2", BLOCK_QCOW2, true);
+    must("qemu-img check a.qcow2");
+    assert_int_equal(block_open(in_folder("a.qcow2"), BLOCK_QCOW2, false, &writer, &err),
+                     ERR_STATE);
+    block_close(reader);
+}
+
 static void a_shorter_backing_file_ends_in_zeros(void **state)
 {
     if (!have_qemu_img)
@@ -511,6 +536,7 @@ int main(void)
         cmocka_unit_test(random_use_matches_a_model),
         cmocka_unit_test(compressed_clusters_are_read_and_replaced),
         cmocka_unit_test(backing_files_show_through),
+        cmocka_unit_test(locks_are_qemus),
         cmocka_unit_test(a_shorter_backing_file_ends_in_zeros),
         cmocka_unit_test(snapshots_survive_writes),
         cmocka_unit_test(a_chain_that_never_ends_is_cut),

@@ -12,10 +12,41 @@
 
 /* ---- host files ---- */
 
+/* QEMU's locks on images, so that a guest of ours and its tools keep out of each other's way. A
+ * read lock on byte 100 + n says "I do n", one on 200 + n "nobody else may": n is 0 to read, 1 to
+ * write, 3 to resize. Whoever has taken its own looks whether they contradict another's.
+ */
+static const struct {
+    uint8_t held[5], clashing[5];
+} image_locks[] = {
+    [false] = {{100, 101, 103, 201, 203}, {200, 201, 203, 101, 103}},
+    [true] = {{100, 201, 203}, {200, 101, 103}}, /* read-only */
+};
+
+/* 0, or an errno: EAGAIN where another party's lock contradicts ours. */
+static int lock_image(int fd, bool readonly)
+{
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_len = 1};
+
+    for (unsigned i = 0; i < 5 && image_locks[readonly].held[i]; i++) {
+        lock.l_start = image_locks[readonly].held[i];
+        if (fcntl(fd, F_OFD_SETLK, &lock) != 0)
+            return errno;
+    }
+    for (unsigned i = 0; i < 5 && image_locks[readonly].clashing[i]; i++) {
+        lock = (struct flock){F_WRLCK, SEEK_SET, image_locks[readonly].clashing[i], 1, 0};
+        if (fcntl(fd, F_OFD_GETLK, &lock) != 0)
+            return errno;
+        if (lock.l_type != F_UNLCK)
+            return EAGAIN;
+    }
+    return 0;
+}
+
 enum status file_open(const char *path, bool readonly, int *fd, struct error *err)
 {
-    struct flock lock = {.l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
     struct stat st;
+    int why;
 
     *fd = open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
     if (*fd < 0)
@@ -25,18 +56,16 @@ enum status file_open(const char *path, bool readonly, int *fd, struct error *er
         close(*fd);
         return fail(err, ERR_ARG, "disk image '%s' is neither a file nor a block device", path);
     }
-    if (fcntl(*fd, F_OFD_SETLK, &lock) != 0) {
-        int why = errno;
-
-        close(*fd);
-        if (why == EAGAIN || why == EACCES)
-            return fail(err, ERR_STATE,
-                        "disk image '%s' is in use by another process%s: stop that one, or use %s",
-                        path, readonly ? " that writes to it" : "",
-                        readonly ? "a copy" : "a copy or readonly=on in both");
-        return fail(err, ERR_IO, "cannot lock disk image '%s': %s", path, strerror(why));
-    }
-    return OK;
+    why = lock_image(*fd, readonly);
+    if (!why)
+        return OK;
+    close(*fd);
+    if (why == EAGAIN || why == EACCES)
+        return fail(err, ERR_STATE,
+                    "disk image '%s' is in use by another process%s: stop that one, or use %s",
+                    path, readonly ? " that writes to it" : "",
+                    readonly ? "a copy" : "a copy or readonly=on in both");
+    return fail(err, ERR_IO, "cannot lock disk image '%s': %s", path, strerror(why));
 }
 
 enum status file_size(int fd, const char *path, uint64_t *size, struct error *err)
