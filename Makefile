@@ -4,8 +4,9 @@ BUILD  ?= build
 SECRET ?= 12345
 PREFIX ?= /usr/local
 
+# On a terminal ninja's one line of progress, else silence.
 all: $(BUILD)/build.ninja
-	@ninja -C $(BUILD) --quiet
+	@ninja -C $(BUILD) $$([ -t 1 ] || echo --quiet)
 
 $(BUILD)/build.ninja: meson.build
 	@tools/packages build
