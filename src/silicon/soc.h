@@ -37,9 +37,14 @@ void soc_free(struct soc *s);
 const struct chip *soc_chip(const struct soc *s);
 uint64_t soc_dram_size(const struct soc *s);
 
-/* Physical memory as the host sees it: ciphertext where a page is private. False outside DRAM. */
+/* Physical memory as the host sees it: ciphertext where a page is private. False outside DRAM, and
+ * for a write to a page that the RMP assigns to somebody else: nothing is done then, and
+ * soc_rmp_fault says so until the next write. */
 bool soc_read(struct soc *s, uint64_t spa, void *to, size_t len) MUST_USE;
 bool soc_write(struct soc *s, uint64_t spa, const void *from, size_t len) MUST_USE;
+/* The last soc_write ended in #PF with error code bit 31 (RMP), as a host's store does (APM2
+ * 15.36.10). `spa`, unless NULL: the page. */
+bool soc_rmp_fault(const struct soc *s, uint64_t *spa);
 
 /* The secure processor's mailbox: its three 32-bit registers, offsets as in asp_abi.h. A write to
  * CmdResp runs the command to its end. */
@@ -95,5 +100,20 @@ void cpu_set_dr(struct cpu *c, unsigned n, uint64_t value); /* DR0..DR3 */
 uint64_t cpu_get_dr(const struct cpu *c, unsigned n);
 
 void cpu_wbinvd(struct cpu *c);
+
+/* ---- SEV-SNP: what a hypervisor executes on pages (APM3; EAX of the instruction returned) ------
+ */
+
+/* The 16 bytes that RCX of RMPUPDATE and RMPREAD points to. */
+struct rmp_update {
+    uint64_t gpa;
+    uint8_t assigned, page_size /* 0: 4 KiB, 1: 2 MiB */, immutable, reserved;
+    uint32_t asid;
+};
+unsigned cpu_rmpupdate(struct cpu *c, uint64_t spa, const struct rmp_update *state);
+unsigned cpu_psmash(struct cpu *c, uint64_t spa);
+/* RMPREAD is there on chips that report it (Turin does not by what is known of it); the
+ * firmware-less way to look is the table itself, which the host may read. */
+unsigned cpu_rmpread(struct cpu *c, uint64_t spa, struct rmp_update *state);
 
 #endif

@@ -51,8 +51,13 @@ struct vmcb_control {
     uint64_t avic_logical_table;  /* 0F0 */
     uint64_t avic_physical_table; /* 0F8 */
     uint8_t reserved_100[8];
-    uint64_t vmsa_pa; /* 108 */
-    uint8_t reserved_110[0x400 - 0x110];
+    uint64_t vmsa_pa;     /* 108 */
+    uint64_t vmgexit_rax; /* 110: with the VMGEXIT parameter feature */
+    uint8_t vmgexit_cpl;  /* 118 */
+    uint8_t reserved_119[0x138 - 0x119];
+    uint64_t allowed_sev_features; /* 138: bit 63 puts the mask in force */
+    uint64_t guest_sev_features;   /* 140: written at #VMEXIT */
+    uint8_t reserved_148[0x400 - 0x148];
 };
 static_assert(offsetof(struct vmcb_control, iopm_base_pa) == 0x040, "APM2 B-1");
 static_assert(offsetof(struct vmcb_control, asid) == 0x058, "APM2 B-1");
@@ -61,6 +66,7 @@ static_assert(offsetof(struct vmcb_control, eventinj) == 0x0A8, "APM2 B-1");
 static_assert(offsetof(struct vmcb_control, nrip) == 0x0C8, "APM2 B-1");
 static_assert(offsetof(struct vmcb_control, insn_len) == 0x0D0, "APM2 B-1");
 static_assert(offsetof(struct vmcb_control, vmsa_pa) == 0x108, "APM2 B-1");
+static_assert(offsetof(struct vmcb_control, guest_sev_features) == 0x140, "APM2 B-1");
 static_assert(sizeof(struct vmcb_control) == 0x400, "APM2 B-1");
 
 struct vmcb_save {
@@ -126,10 +132,13 @@ enum vmexit {
 #undef X
             VMEXIT_INVLPGB = 0xA0,
     VMEXIT_INVPCID = 0xA2,
+    VMEXIT_BUS_LOCK = 0xA5,
     VMEXIT_NPF = 0x400,
     VMEXIT_VMGEXIT = 0x403,
+    VMEXIT_PAGE_NOT_VALIDATED = 0x404, /* only as the error code of #VC */
 };
 #define VMEXIT_INVALID UINT64_MAX
+#define VMEXIT_BUSY    (UINT64_MAX - 1) /* the VMSA's BUSY bit is set (APM2 15.36.16) */
 
 /* Which bit of intercept3 or intercept4 stands for an exit code from 60h to 8Fh. */
 #define INTERCEPT_BIT(vmexit) (UINT32_C(1) << ((vmexit)&31))
@@ -163,6 +172,11 @@ enum vmexit {
 #define NPF_FETCH   (UINT64_C(1) << 4)
 #define NPF_FINAL   (UINT64_C(1) << 32) /* the fault was on the guest's final address */
 #define NPF_WALK    (UINT64_C(1) << 33) /* the fault was on a guest page table */
+/* SEV-SNP (APM2 15.36.10). */
+#define NPF_RMP   (UINT64_C(1) << 31) /* an RMP check failed; so in the host's #PF */
+#define NPF_ENC   (UINT64_C(1) << 34) /* the access was private */
+#define NPF_SIZEM (UINT64_C(1) << 35) /* sizes differ: PVALIDATE, RMPADJUST on a larger page */
+#define NPF_VMPL  (UINT64_C(1) << 36) /* the VMPL lacks the permission */
 
 /* IOIO, EXITINFO1 (APM2 15.10.2); EXITINFO2 is the RIP after. */
 #define IOIO_IN      (UINT64_C(1) << 0)

@@ -13,7 +13,8 @@ import subprocess
 import sys
 
 # What the hypervisor has of the silicon: its pins and the layouts that AMD's manuals publish.
-PINS = ["silicon/soc.h", "silicon/vmcb.h", "silicon/asp_abi.h", "silicon/chip.h"]
+PINS = ["silicon/soc.h", "silicon/vmcb.h", "silicon/vmsa.h", "silicon/asp_abi.h", "silicon/snp_abi.h",
+        "silicon/chip.h"]
 
 # folder -> prefixes its files may include (of "quoted" includes). The longest folder wins.
 MAY_INCLUDE = {
@@ -21,10 +22,11 @@ MAY_INCLUDE = {
     "src/crypto": ["base/", "crypto/"],
     "src/silicon": ["base/", "crypto/", "silicon/"],
     "src/silicon/dram": ["base/", "crypto/", "silicon/dram/"],
-    "src/silicon/cpu": ["base/", "silicon/cpu/", "silicon/dram/", "silicon/soc.h", "silicon/vmcb.h",
-                        "silicon/chip.h"],
-    "src/silicon/asp": ["base/", "crypto/", "silicon/asp/", "silicon/asp_abi.h", "silicon/chip.h",
-                        "silicon/dram/dram.h"],
+    "src/silicon/rmp": ["base/", "silicon/rmp/", "silicon/dram/dram.h"],
+    "src/silicon/cpu": ["base/", "silicon/cpu/", "silicon/dram/", "silicon/rmp/", "silicon/soc.h",
+                        "silicon/vmcb.h", "silicon/vmsa.h", "silicon/chip.h"],
+    "src/silicon/asp": ["base/", "crypto/", "silicon/asp/", "silicon/asp_abi.h", "silicon/snp_abi.h",
+                        "silicon/vmsa.h", "silicon/chip.h", "silicon/dram/dram.h", "silicon/rmp/rmp.h"],
     "src/host": ["base/", "host/"] + PINS,
     "src/guest": ["guest/"],
     "src/attest": ["base/", "crypto/", "attest/", "lucca/"],
