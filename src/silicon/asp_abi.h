@@ -73,7 +73,20 @@ enum sev_command {
     X(UNSUPPORTED, 0x15)                                                                           \
     X(INVALID_PARAM, 0x16)                                                                         \
     X(RESOURCE_LIMIT, 0x17)                                                                        \
-    X(SECURE_DATA_INVALID, 0x18)
+    X(SECURE_DATA_INVALID, 0x18)                                                                   \
+    X(INVALID_PAGE_SIZE, 0x19) /* this and the next ones: SNP commands */                          \
+    X(INVALID_PAGE_STATE, 0x1A)                                                                    \
+    X(INVALID_MDATA_ENTRY, 0x1B)                                                                   \
+    X(INVALID_PAGE_OWNER, 0x1C)                                                                    \
+    X(AEAD_OFLOW, 0x1D)                                                                            \
+    X(RMP_INIT_REQUIRED, 0x20)                                                                     \
+    X(BAD_SVN, 0x21)                                                                               \
+    X(BAD_VERSION, 0x22)                                                                           \
+    X(SHUTDOWN_REQUIRED, 0x23)                                                                     \
+    X(UPDATE_FAILED, 0x24)                                                                         \
+    X(RESTORE_REQUIRED, 0x25)                                                                      \
+    X(RMP_INITIALIZATION_FAILED, 0x26)                                                             \
+    X(INVALID_KEY, 0x27)
 
 enum sev_status {
 #define X(name, id) SEV_##name = id,
