@@ -18,6 +18,9 @@ struct asp_driver {
     uint64_t data;    /* SPA of what they point at: certificates, sessions, secrets */
     bool initialised;
     bool asid_used[2048]; /* ASIDs in use by SEV guests */
+    uint64_t tmr;         /* SPA of the memory that SEV-ES needs; 0: none */
+    bool snp;             /* SNP_INIT_EX is done: the RMP is in force */
+    uint64_t rmp_base, rmp_bytes;
 };
 #define ASP_DATA_BYTES (16 * PAGE)
 
@@ -61,6 +64,8 @@ struct sev_guest {
     bool active;
     uint8_t measurement[SEV_MEASUREMENT_BYTES];
     bool measured;
+    uint64_t gctx;     /* SEV-SNP: SPA of its context page; 0: none */
+    uint64_t requests; /* of guest messages, for the throttle: when the next one may come, ns */
 };
 
 struct vcpu {
@@ -70,7 +75,10 @@ struct vcpu {
     struct cpu *core;
     struct lapic *lapic;
     uint64_t vmcb_spa;
-    struct vmcb vmcb; /* as it is in DRAM after #VMEXIT; written back before VMRUN */
+    uint64_t vmsa_spa; /* SEV-ES, SEV-SNP: the page that VMRUN loads it from; 0 without */
+    uint64_t
+        launched_vmsa; /* the one that its launch made: freed with the launch, not with vmsa_spa */
+    struct vmcb vmcb;  /* as it is in DRAM after #VMEXIT; written back before VMRUN */
     bool halted, waits_sipi;
     bool nmi_masked;
     bool yield; /* gave up the rest of its slice */
@@ -96,6 +104,8 @@ struct vm {
     uint64_t msrpm, iopm;
     uint32_t asid;
     struct sev_guest sev;
+    uint64_t sev_features;  /* SEV_FEATURES of every VMSA (vmsa.h) */
+    uint64_t ap_jump_table; /* SEV-ES: GPA that GHCB event 80000005 answers; 0: none */
 
     struct board *board;
     struct pc *pc;
@@ -123,6 +133,24 @@ enum status memory_new(struct vm *vm, struct error *err) MUST_USE;
 enum status memory_clear(struct vm *vm, struct error *err) MUST_USE;
 void memory_free(struct vm *vm);
 bool ram_to_spa(const struct vm *vm, uint64_t gpa, uint64_t *spa);
+/* Nested tables of 4 KiB pages for the 2 MiB piece around `gpa`, so that they agree with the RMP.
+ */
+bool memory_split(struct vm *vm, uint64_t gpa) MUST_USE;
+/* Guests with encrypted state: `gpa`, which is no RAM, gets an entry with a reserved bit set, so
+ * that an access is #VC in the guest and no exit (APM2 15.35.4). False: no room for more tables. */
+bool memory_mark_mmio(struct vm *vm, uint64_t gpa) MUST_USE;
+
+/* ---- an SNP guest's pages (rmp_driver.c) ------------------------------------------------------
+ * `large`: the 2 MiB piece at `gpa`. Each splits the RMP's entry and the nested tables where it has
+ * to and has the vCPUs flush what they cached. False: `gpa` is not RAM, or the chip refuses. */
+
+/* Assigned to the guest at `gpa`, not validated. A page that is private already is left alone. */
+bool rmp_make_private(struct vm *vm, uint64_t gpa, bool large) MUST_USE;
+/* The hypervisor's again. A page that is shared already is left alone. */
+bool rmp_make_shared(struct vm *vm, uint64_t gpa, bool large) MUST_USE;
+/* PSMASH: the piece around `gpa` in 4 KiB entries, both tables; done already: true. */
+bool rmp_smash(struct vm *vm, uint64_t gpa) MUST_USE;
+bool rmp_is_private(const struct vm *vm, uint64_t gpa);
 
 /* ---- SEV launch (sev.c) ---------------------------------------------------------------------- */
 
@@ -133,6 +161,29 @@ void sev_asid_free(struct vm *vm);
 enum status sev_launch(struct vm *vm, const struct boot_plan *plan, struct error *err) MUST_USE;
 enum status sev_finish(struct vm *vm, struct error *err) MUST_USE;
 void sev_teardown(struct vm *vm);
+
+/* ---- SEV-SNP (snp.c) ------------------------------------------------------------------------- */
+
+/* The RMP, the MSRs of all cores and SNP_INIT_EX: before anything else of the secure processor and
+ * before a core has a host save area (SNP ABI, SNP_INIT). */
+enum status snp_start(struct host *h, struct error *err) MUST_USE;
+void snp_stop(struct host *h);
+enum status snp_launch(struct vm *vm, const struct boot_plan *plan, struct error *err) MUST_USE;
+enum status snp_finish(struct vm *vm, struct error *err) MUST_USE;
+void snp_teardown(struct vm *vm);
+
+/* A guest's message to the secure processor (GHCB 2.03, 80000011h and 80000012h). Both pages are
+ * the guest's shared memory, checked here. */
+struct snp_request {
+    uint64_t request_gpa, response_gpa;
+    bool extended;                 /* with the certificates of the chip's key */
+    uint64_t data_gpa, data_pages; /* where they go; data_pages: out, too, when they are too few */
+    uint32_t fw_error, vmm_error;  /* out: SW_EXITINFO2 31:0 and 63:32 */
+};
+/* VMM errors of guest requests (GHCB 2.03, 4.1.7). */
+enum { SNP_REQUEST_INVALID_LEN = 1, SNP_REQUEST_BUSY = 2 };
+/* False: an address is no shared page of the guest's (SW_EXITINFO1 = 2, SW_EXITINFO2 = 5). */
+bool snp_guest_request(struct vm *vm, struct snp_request *req) MUST_USE;
 
 /* ---- vCPU (vcpu.c) --------------------------------------------------------------------------- */
 
