@@ -130,9 +130,11 @@ enum vmexit {
 #define X(name, bit) VMEXIT_##name = 0x80 + (bit),
         INTERCEPT4(X)
 #undef X
-            VMEXIT_INVLPGB = 0xA0,
+            VMEXIT_CR_TRAP = 0x90,
+    VMEXIT_INVLPGB = 0xA0,
     VMEXIT_INVPCID = 0xA2,
     VMEXIT_BUS_LOCK = 0xA5,
+    VMEXIT_IDLE_HLT = 0xA6,
     VMEXIT_NPF = 0x400,
     VMEXIT_VMGEXIT = 0x403,
     VMEXIT_PAGE_NOT_VALIDATED = 0x404, /* only as the error code of #VC */

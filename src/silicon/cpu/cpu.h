@@ -212,6 +212,10 @@ struct cpu {
     bool sev;                 /* the guest has a key: C-bit counts */
     uint64_t cbit;            /* mask of the C-bit in a guest's PTE and CR3, or 0 */
     dram_key key;             /* for private accesses */
+    /* Encrypted state (APM2 15.35, 15.36); all 0 for a guest without. */
+    bool es, snp;
+    uint8_t vmpl;
+    uint64_t vmsa_spa, sev_features, ghcb;
     uint64_t host_efer, host_hsave, host_syscfg, host_hwcr, host_vm_cr;
     uint64_t tsc_offset; /* written TSC - clock */
 
@@ -281,6 +285,9 @@ _Noreturn void cpu_page_fault(struct cpu *c, const struct op *o, uint64_t la, ui
 /* #VMEXIT at `o`, which has not happened. */
 _Noreturn void cpu_exit(struct cpu *c, const struct op *o, uint64_t code, uint64_t info1,
                         uint64_t info2);
+/* The same at an instruction that has happened; `next` is where the guest goes on. */
+_Noreturn void cpu_exit_after(struct cpu *c, const struct op *o, uint64_t next, uint64_t code,
+                              uint64_t info1);
 /* Exits if the row of `o` is intercepted (its exit column against intercept3/4). */
 void cpu_intercept(struct cpu *c, const struct op *o);
 /* Instructions retired up to and including those before `o` (exact). */
@@ -289,6 +296,13 @@ uint64_t cpu_retired_at(const struct cpu *c, const struct op *o);
 uint64_t cpu_tsc(const struct cpu *c, const struct op *o);
 /* Recompute c->decode and the TLB context after CR0, CR4, EFER, XCR0, CS, SS, CPL or AC changed. */
 void cpu_mode_changed(struct cpu *c);
+
+/* ---- vc.c: automatic exits and #VC (APM2 15.35.3, 15.35.5) ---- */
+/* The exit is one that the hypervisor of a guest with encrypted state sees. */
+bool vc_automatic(uint64_t code, uint64_t info1);
+/* #VC at `o`: it did what a hypervisor may not see. `code`, of the exit, is the error code. For
+ * VMEXIT_PAGE_NOT_VALIDATED the caller has set CR2. */
+_Noreturn void cpu_vc(struct cpu *c, const struct op *o, uint64_t code);
 
 /* ---- flags.c / flags.h: inline helpers ---- */
 uint32_t flags_read(const struct cpu *c);         /* OSZAPC */

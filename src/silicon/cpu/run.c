@@ -63,6 +63,20 @@ _Noreturn void cpu_exit(struct cpu *c, const struct op *o, uint64_t code, uint64
     longjmp(*c->unwind, EXITED);
 }
 
+_Noreturn void cpu_exit_after(struct cpu *c, const struct op *o, uint64_t next, uint64_t code,
+                              uint64_t info1)
+{
+    settle(c, o);
+    c->rip = next;
+    c->retired++;
+    c->shadow = false;
+    c->vmcb.exitcode = code;
+    c->vmcb.exitinfo1 = info1;
+    c->vmcb.exitinfo2 = 0;
+    c->vmcb.nrip = next;
+    longjmp(*c->unwind, EXITED);
+}
+
 void cpu_intercept(struct cpu *c, const struct op *o)
 {
     unsigned code = insn_rows[o->form].exit;
