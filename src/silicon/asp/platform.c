@@ -16,6 +16,7 @@
 #include "base/bytes.h"
 #include "crypto/cipher.h"
 #include "silicon/asp/files.h"
+#include "silicon/asp/platform_versions.h"
 
 #define JSON_FILE   "platform.json"
 #define SECRET_FILE "chip.secret"
@@ -96,6 +97,7 @@ void platform_free(struct platform *p)
 static enum status make_secret(struct platform *p, const struct chip *chip, struct error *err)
 {
     p->chip = chip;
+    p->versions = snp_versions_default(chip);
     memset(p->nv, 0xFF, sizeof(p->nv));
     if (!random_bytes(p->secret, sizeof(p->secret)) || !identity_chip_id(p->secret, p->id))
         return fail(err, ERR_CRYPTO, "libcrypto gives no random bytes for a chip secret");
@@ -153,7 +155,7 @@ static enum status write_files(const struct platform *p, const char *dir, struct
 
 static void remove_files(const char *dir)
 {
-    static const char *const files[] = {JSON_FILE, SECRET_FILE, NV_FILE};
+    static const char *const files[] = {JSON_FILE, SECRET_FILE, NV_FILE, SNP_FILE};
     char path[PATH_MAX];
 
     for (size_t i = 0; i < COUNT(files); i++)
@@ -294,6 +296,8 @@ enum status platform_load(const char *where, struct platform **out, struct error
         why = load_json(p, err);
     if (why == OK)
         why = load_secret(p, err);
+    if (why == OK)
+        why = platform_versions_load(p, err);
     if (why == OK)
         *out = p;
     else

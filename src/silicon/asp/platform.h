@@ -18,6 +18,7 @@
 
 #include "base/status.h"
 #include "silicon/asp/identity.h"
+#include "silicon/asp/tcb.h"
 #include "silicon/chip.h"
 
 struct platform {
@@ -28,6 +29,7 @@ struct platform {
     uint8_t secret[CHIP_SECRET_BYTES];
     uint8_t id[SEV_ID_BYTES];
     uint8_t nv[SEV_NV_BYTES]; /* the store of a chip in memory */
+    struct snp_versions versions;
 };
 
 /* <data>, or `leaf` in it. */
@@ -54,5 +56,9 @@ enum status platform_list(platform_seen_fn *seen, void *ctx, struct error *err) 
 enum status platform_nv_load(const struct platform *p, uint8_t area[SEV_NV_BYTES],
                              struct error *err) MUST_USE;
 enum status platform_nv_store(struct platform *p, const uint8_t *area, struct error *err) MUST_USE;
+
+/* What firmware the chip has from now on. */
+enum status platform_versions_store(struct platform *p, const struct snp_versions *v,
+                                    struct error *err) MUST_USE;
 
 #endif
