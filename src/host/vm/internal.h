@@ -6,15 +6,22 @@
 #include "host/device/pc.h"
 #include "host/vm/vm.h"
 #include "silicon/asp_abi.h"
+#include "silicon/snp_abi.h"
 
 #define PAGE       UINT64_C(4096)
 #define LARGE_PAGE UINT64_C(0x200000)
 #define HIGH_RAM   UINT64_C(0x100000000)
 
+/* The reverse map table: its own bookkeeping, then an entry for each page (APM2 15.36.4). */
+#define RMP_BOOKKEEPING UINT64_C(0x4000)
+#define RMP_ENTRY       UINT64_C(16)
+#define RMP_GRAIN       UINT64_C(0x100000)
+
 /* ---- host ---------------------------------------------------------------------------------- */
 
 struct asp_driver {
     uint64_t command; /* SPA of the page for command buffers */
+    uint64_t reclaim; /* of the page for those of PAGE_RECLAIM, in the midst of another command */
     uint64_t data;    /* SPA of what they point at: certificates, sessions, secrets */
     bool initialised;
     bool asid_used[2048]; /* ASIDs in use by SEV guests */
@@ -23,6 +30,7 @@ struct asp_driver {
     uint64_t rmp_base, rmp_bytes;
 };
 #define ASP_DATA_BYTES (16 * PAGE)
+#define ASP_FRAMES     (2 + ASP_DATA_BYTES / PAGE)
 
 struct host {
     struct soc *soc;
@@ -51,6 +59,14 @@ bool host_zero(struct host *h, uint64_t spa, uint64_t len);
 /* Runs one command over `len` bytes of command buffer, copied in and out. */
 enum status asp_command(struct host *h, enum sev_command cmd, void *buffer, size_t len,
                         struct error *err) MUST_USE;
+/* The same for the commands of the SNP ABI. `*status`, unless NULL: what the firmware said; where
+ * it says no that is an error too. */
+enum status asp_snp_command(struct host *h, enum snp_command cmd, void *buffer, size_t len,
+                            enum sev_status *status, struct error *err) MUST_USE;
+/* With the RMP in force, pages that the firmware writes are its own while it does (SNP ABI, "Page
+ * states"): FIRMWARE, and back by PAGE_RECLAIM. Nothing without. */
+enum status asp_lend(struct host *h, uint64_t spa, uint64_t pages, struct error *err) MUST_USE;
+enum status asp_take_back(struct host *h, uint64_t spa, uint64_t pages, struct error *err) MUST_USE;
 /* INIT, WBINVD and DF_FLUSH, once. */
 enum status asp_start(struct host *h, struct error *err) MUST_USE;
 enum status asp_flush(struct host *h, struct error *err) MUST_USE;
@@ -87,6 +103,14 @@ struct vcpu {
     uint64_t misc_msr[16]; /* values of MSRs that only remember (msr.c) */
 };
 
+/* 2 MiB of an SNP guest's RAM: its nested tables agree with the RMP in the size of pages. */
+struct piece {
+    uint64_t table;      /* SPA of the table of its 4 KiB pages; 0: never needed */
+    uint64_t private[8]; /* a bit for each 4 KiB that is assigned to the guest */
+    bool split;          /* mapped by `table`; else by one large page */
+    bool large;          /* the RMP has one entry for it */
+};
+
 struct vm {
     struct host *host;
     struct vm_config cfg;
@@ -97,9 +121,12 @@ struct vm {
 
     uint64_t *chunk; /* SPA of each 2 MiB of guest RAM, low then high */
     uint64_t chunks;
+    struct piece *piece; /* of each chunk, under SNP; else NULL */
     uint64_t ram_low, ram_high;
-    uint64_t npt;      /* SPA of the root of the nested page tables */
-    uint64_t npt_base; /* of the frames they are in */
+    uint64_t *page_private; /* SEV-SNP: a bit for each page that is assigned to the guest ... */
+    uint64_t *piece_split;  /* ... and for each 2 MiB that is in entries of 4 KiB */
+    uint64_t npt;           /* SPA of the root of the nested page tables */
+    uint64_t npt_base;      /* of the frames they are in */
     uint64_t npt_frames, npt_used;
     uint64_t msrpm, iopm;
     uint32_t asid;
@@ -128,29 +155,43 @@ void vm_crash(struct vm *vm, const char *fmt, ...) __attribute__((format(printf,
 
 /* Frames that nested page tables for this much RAM take. */
 uint64_t npt_frames_for(uint64_t ram_low, uint64_t ram_high);
+uint64_t rmp_bytes_for(uint64_t dram);
 void ram_split(uint64_t bytes, uint64_t *ram_low, uint64_t *ram_high);
 enum status memory_new(struct vm *vm, struct error *err) MUST_USE;
+/* GPA of the i-th 2 MiB of RAM. */
+uint64_t memory_piece(const struct vm *vm, uint64_t i);
 enum status memory_clear(struct vm *vm, struct error *err) MUST_USE;
 void memory_free(struct vm *vm);
 bool ram_to_spa(const struct vm *vm, uint64_t gpa, uint64_t *spa);
-/* Nested tables of 4 KiB pages for the 2 MiB piece around `gpa`, so that they agree with the RMP.
- */
+/* The piece around `gpa`, or NULL where none is. */
+struct piece *memory_piece(const struct vm *vm, uint64_t gpa);
+/* Nested tables of 4 KiB pages, or of one large page, for the piece around `gpa`. Done already:
+ * true. */
 bool memory_split(struct vm *vm, uint64_t gpa) MUST_USE;
-/* Guests with encrypted state: `gpa`, which is no RAM, gets an entry with a reserved bit set, so
- * that an access is #VC in the guest and no exit (APM2 15.35.4). False: no room for more tables. */
-bool memory_mark_mmio(struct vm *vm, uint64_t gpa) MUST_USE;
+bool memory_join(struct vm *vm, uint64_t gpa) MUST_USE;
 
 /* ---- an SNP guest's pages (rmp_driver.c) ------------------------------------------------------
  * `large`: the 2 MiB piece at `gpa`. Each splits the RMP's entry and the nested tables where it has
  * to and has the vCPUs flush what they cached. False: `gpa` is not RAM, or the chip refuses. */
 
-/* Assigned to the guest at `gpa`, not validated. A page that is private already is left alone. */
+/* Assigned to the guest at `gpa`, not validated: also a page that was the guest's and valid. */
 bool rmp_make_private(struct vm *vm, uint64_t gpa, bool large) MUST_USE;
+/* The same and immutable, on its way into the launch (SNP ABI, "Pre-Guest"). */
+bool rmp_make_pre_guest(struct vm *vm, uint64_t gpa, bool large) MUST_USE;
 /* The hypervisor's again. A page that is shared already is left alone. */
 bool rmp_make_shared(struct vm *vm, uint64_t gpa, bool large) MUST_USE;
 /* PSMASH: the piece around `gpa` in 4 KiB entries, both tables; done already: true. */
 bool rmp_smash(struct vm *vm, uint64_t gpa) MUST_USE;
+/* As rmp_make_private, and immutable: for LAUNCH_UPDATE. */
+bool rmp_make_pre_guest(struct vm *vm, uint64_t gpa, bool large) MUST_USE;
 bool rmp_is_private(const struct vm *vm, uint64_t gpa);
+/* All RAM is the hypervisor's again; the nested tables are to be made anew (memory_clear). */
+bool rmp_take_all(struct vm *vm) MUST_USE;
+enum status rmp_maps_new(struct vm *vm, struct error *err) MUST_USE;
+void rmp_maps_free(struct vm *vm);
+/* Every page that the guest has, in whatever state its launch left it: PAGE_RECLAIM where the
+ * RMP's entry is immutable. */
+bool rmp_release_all(struct vm *vm) MUST_USE;
 
 /* ---- SEV launch (sev.c) ---------------------------------------------------------------------- */
 

@@ -1,5 +1,7 @@
 /* Guest memory: 2 MiB pieces of the host's DRAM, mapped by nested page tables that are in DRAM too
- * (APM2 15.25). What is not RAM is not present: an access there exits with VMEXIT_NPF. */
+ * (APM2 15.25). What is not RAM is not present: an access there exits with VMEXIT_NPF. To a guest
+ * with encrypted state an entry with a reserved bit says the same: it gets #VC and asks by its GHCB
+ * (APM2 15.35.5). An SNP guest's piece is mapped by 4 KiB where the RMP knows it so. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -13,6 +15,9 @@
 #define PTE_LARGE   BIT(7)
 #define PTE_RWU     (PTE_PRESENT | PTE_WRITE | PTE_USER)
 #define PTE_ADDRESS UINT64_C(0x000FFFFFFFFFF000)
+/* Bit 13 is no address bit of a large page, and PS is none of a fourth-level entry (APM2 5.4). */
+#define PTE_MMIO     (PTE_RWU | PTE_LARGE | BIT(13))
+#define PTE_MMIO_TOP (PTE_RWU | PTE_LARGE)
 
 void ram_split(uint64_t bytes, uint64_t *ram_low, uint64_t *ram_high)
 {
@@ -31,18 +36,30 @@ uint64_t npt_frames_for(uint64_t ram_low, uint64_t ram_high)
     return 1 + pointers + directories;
 }
 
-uint64_t host_memory_for(uint64_t guest_bytes, unsigned vcpus)
+/* The RMP has 16 bytes for each page of DRAM behind 16 KiB of its own, whole MiB (SNP ABI,
+ * SNP_INIT). */
+uint64_t rmp_bytes_for(uint64_t dram)
 {
-    uint64_t low, high, frames;
-
-    ram_split(guest_bytes, &low, &high);
-    /* VMCB and host save area of each vCPU; permission maps; the driver's buffers; and as guest
-     * memory is in aligned 2 MiB pieces, one such piece for all that is not. */
-    frames = npt_frames_for(low, high) + 2 * vcpus + 8 + 1 + ASP_DATA_BYTES / PAGE;
-    return guest_bytes + (frames * PAGE + 2 * LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+    return (RMP_BOOKKEEPING + dram / PAGE * RMP_ENTRY + RMP_GRAIN - 1) / RMP_GRAIN * RMP_GRAIN;
 }
 
-static uint64_t piece_gpa(const struct vm *vm, uint64_t i)
+uint64_t host_memory_for(uint64_t guest_bytes, unsigned vcpus)
+{
+    uint64_t low, high, frames, bytes;
+
+    ram_split(guest_bytes, &low, &high);
+    /* A table for each piece that an SNP guest has in 4 KiB pages; VMCB, host save area, VMSA of
+     * each vCPU; permission maps; the driver's buffers; a context and the pages of a launch; and as
+     * guest memory is in aligned 2 MiB pieces, one such piece for all that is not. */
+    frames = npt_frames_for(low, high) + guest_bytes / LARGE_PAGE + 3 * vcpus + 8 + ASP_FRAMES + 8;
+    bytes = guest_bytes + (frames * PAGE + 2 * LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+    /* The memory that SEV-ES needs, and the RMP for all this and itself. */
+    bytes += 2 * LARGE_PAGE;
+    bytes += rmp_bytes_for(bytes) + 2 * RMP_GRAIN;
+    return (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+}
+
+uint64_t memory_piece(const struct vm *vm, uint64_t i)
 {
     uint64_t low = vm->ram_low / LARGE_PAGE;
 
@@ -67,14 +84,80 @@ static bool next_table(struct vm *vm, uint64_t table, uint64_t index, uint64_t *
     return true;
 }
 
-static bool map_piece(struct vm *vm, uint64_t gpa, uint64_t spa)
+/* The entry of the 2 MiB around `gpa`. */
+static bool set_directory(struct vm *vm, uint64_t gpa, uint64_t entry)
 {
-    uint64_t entry = spa | PTE_RWU | PTE_LARGE, pdpt = 0, pd = 0;
+    uint64_t pdpt = 0, pd = 0;
 
     return next_table(vm, vm->npt, gpa >> 39 & 511, &pdpt) &&
            next_table(vm, pdpt, gpa >> 30 & 511, &pd) &&
            soc_write(vm->host->soc, pd + 8 * (gpa >> 21 & 511), &entry, 8);
 }
+
+static bool map_piece(struct vm *vm, uint64_t gpa, uint64_t spa)
+{
+    return set_directory(vm, gpa, spa | PTE_RWU | PTE_LARGE);
+}
+
+/* What is empty in the table at `spa`, and in those below it, is device memory. */
+static bool mark_mmio(struct vm *vm, uint64_t spa, unsigned level)
+{
+    uint64_t table[PAGE / 8];
+
+    if (!soc_read(vm->host->soc, spa, table, sizeof(table)))
+        return false;
+    for (size_t i = 0; i < COUNT(table); i++)
+        if (!(table[i] & PTE_PRESENT))
+            table[i] = level == 4 ? PTE_MMIO_TOP : PTE_MMIO;
+        else if (level > 2 && !mark_mmio(vm, table[i] & PTE_ADDRESS, level - 1))
+            return false;
+    return soc_write(vm->host->soc, spa, table, sizeof(table));
+}
+
+/* ---- pieces in 4 KiB pages ------------------------------------------------------------------- */
+
+struct piece *memory_piece(const struct vm *vm, uint64_t gpa)
+{
+    uint64_t spa, i;
+
+    if (!vm->piece || !ram_to_spa(vm, gpa, &spa))
+        return NULL;
+    i = gpa < vm->ram_low ? gpa : vm->ram_low + gpa - HIGH_RAM;
+    return &vm->piece[i / LARGE_PAGE];
+}
+
+bool memory_split(struct vm *vm, uint64_t gpa)
+{
+    struct piece *p = memory_piece(vm, gpa);
+    uint64_t table[PAGE / 8], spa = 0;
+
+    if (!p || p->split)
+        return p;
+    gpa &= ~(LARGE_PAGE - 1);
+    if (!p->table)
+        p->table = host_alloc(vm->host, 1, 1);
+    if (!p->table || !ram_to_spa(vm, gpa, &spa))
+        return false;
+    for (size_t i = 0; i < COUNT(table); i++)
+        table[i] = (spa + i * PAGE) | PTE_RWU;
+    p->split = soc_write(vm->host->soc, p->table, table, sizeof(table)) &&
+               set_directory(vm, gpa, p->table | PTE_RWU);
+    return p->split;
+}
+
+bool memory_join(struct vm *vm, uint64_t gpa)
+{
+    struct piece *p = memory_piece(vm, gpa);
+    uint64_t spa = 0;
+
+    if (!p || !p->split)
+        return p;
+    gpa &= ~(LARGE_PAGE - 1);
+    p->split = !(ram_to_spa(vm, gpa, &spa) && map_piece(vm, gpa, spa));
+    return !p->split;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 static enum status map_all(struct vm *vm, struct error *err)
 {
@@ -85,9 +168,11 @@ static enum status map_all(struct vm *vm, struct error *err)
     vm->npt = vm->npt_base;
     vm->npt_used = 1;
     for (uint64_t i = 0; i < vm->chunks; i++)
-        if (!map_piece(vm, piece_gpa(vm, i), vm->chunk[i]))
+        if (!map_piece(vm, memory_piece(vm, i), vm->chunk[i]))
             return fail(err, ERR_STATE, "guest memory at %" PRIx64 " cannot be mapped",
-                        piece_gpa(vm, i));
+                        memory_piece(vm, i));
+    if (vm->cfg.sev >= SEV_ES && !mark_mmio(vm, vm->npt, 4))
+        return fail(err, ERR_STATE, "device memory cannot be marked in the nested page tables");
     return OK;
 }
 
@@ -104,6 +189,10 @@ enum status memory_new(struct vm *vm, struct error *err)
     vm->chunk = calloc(bytes / LARGE_PAGE, sizeof(vm->chunk[0]));
     if (!vm->chunk)
         return fail(err, ERR_NOMEM, "no memory for the guest's map");
+    if (vm->cfg.sev == SEV_SNP)
+        vm->piece = calloc(bytes / LARGE_PAGE, sizeof(vm->piece[0]));
+    if (vm->cfg.sev == SEV_SNP && !vm->piece)
+        return fail(err, ERR_NOMEM, "no memory for the states of the guest's pages");
     for (; vm->chunks < bytes / LARGE_PAGE; vm->chunks++) {
         uint64_t spa = host_alloc(vm->host, LARGE_PAGE / PAGE, LARGE_PAGE / PAGE);
 
@@ -127,11 +216,16 @@ enum status memory_clear(struct vm *vm, struct error *err)
 
 void memory_free(struct vm *vm)
 {
-    for (uint64_t i = 0; i < vm->chunks; i++)
+    for (uint64_t i = 0; i < vm->chunks; i++) {
         host_release(vm->host, vm->chunk[i], LARGE_PAGE / PAGE);
+        if (vm->piece)
+            host_release(vm->host, vm->piece[i].table, 1);
+    }
     host_release(vm->host, vm->npt_base, vm->npt_frames);
     free(vm->chunk);
+    free(vm->piece);
     vm->chunk = NULL;
+    vm->piece = NULL;
     vm->chunks = 0;
 }
 
