@@ -123,8 +123,6 @@ struct vm {
     uint64_t chunks;
     struct piece *piece; /* of each chunk, under SNP; else NULL */
     uint64_t ram_low, ram_high;
-    uint64_t *page_private; /* SEV-SNP: a bit for each page that is assigned to the guest ... */
-    uint64_t *piece_split;  /* ... and for each 2 MiB that is in entries of 4 KiB */
     uint64_t npt;           /* SPA of the root of the nested page tables */
     uint64_t npt_base;      /* of the frames they are in */
     uint64_t npt_frames, npt_used;
@@ -158,8 +156,6 @@ uint64_t npt_frames_for(uint64_t ram_low, uint64_t ram_high);
 uint64_t rmp_bytes_for(uint64_t dram);
 void ram_split(uint64_t bytes, uint64_t *ram_low, uint64_t *ram_high);
 enum status memory_new(struct vm *vm, struct error *err) MUST_USE;
-/* GPA of the i-th 2 MiB of RAM. */
-uint64_t memory_piece(const struct vm *vm, uint64_t i);
 enum status memory_clear(struct vm *vm, struct error *err) MUST_USE;
 void memory_free(struct vm *vm);
 bool ram_to_spa(const struct vm *vm, uint64_t gpa, uint64_t *spa);
@@ -182,13 +178,7 @@ bool rmp_make_pre_guest(struct vm *vm, uint64_t gpa, bool large) MUST_USE;
 bool rmp_make_shared(struct vm *vm, uint64_t gpa, bool large) MUST_USE;
 /* PSMASH: the piece around `gpa` in 4 KiB entries, both tables; done already: true. */
 bool rmp_smash(struct vm *vm, uint64_t gpa) MUST_USE;
-/* As rmp_make_private, and immutable: for LAUNCH_UPDATE. */
-bool rmp_make_pre_guest(struct vm *vm, uint64_t gpa, bool large) MUST_USE;
 bool rmp_is_private(const struct vm *vm, uint64_t gpa);
-/* All RAM is the hypervisor's again; the nested tables are to be made anew (memory_clear). */
-bool rmp_take_all(struct vm *vm) MUST_USE;
-enum status rmp_maps_new(struct vm *vm, struct error *err) MUST_USE;
-void rmp_maps_free(struct vm *vm);
 /* Every page that the guest has, in whatever state its launch left it: PAGE_RECLAIM where the
  * RMP's entry is immutable. */
 bool rmp_release_all(struct vm *vm) MUST_USE;

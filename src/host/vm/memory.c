@@ -59,7 +59,7 @@ uint64_t host_memory_for(uint64_t guest_bytes, unsigned vcpus)
     return (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
 }
 
-uint64_t memory_piece(const struct vm *vm, uint64_t i)
+static uint64_t piece_gpa(const struct vm *vm, uint64_t i)
 {
     uint64_t low = vm->ram_low / LARGE_PAGE;
 
@@ -168,9 +168,9 @@ static enum status map_all(struct vm *vm, struct error *err)
     vm->npt = vm->npt_base;
     vm->npt_used = 1;
     for (uint64_t i = 0; i < vm->chunks; i++)
-        if (!map_piece(vm, memory_piece(vm, i), vm->chunk[i]))
+        if (!map_piece(vm, piece_gpa(vm, i), vm->chunk[i]))
             return fail(err, ERR_STATE, "guest memory at %" PRIx64 " cannot be mapped",
-                        memory_piece(vm, i));
+                        piece_gpa(vm, i));
     if (vm->cfg.sev >= SEV_ES && !mark_mmio(vm, vm->npt, 4))
         return fail(err, ERR_STATE, "device memory cannot be marked in the nested page tables");
     return OK;

@@ -1,189 +1,194 @@
-/* What the hypervisor does to the pages of an SNP guest: RMPUPDATE and PSMASH (APM2 15.36.5), and
- * the nested tables, whose sizes must be the RMP's (15.36.10). A piece of 2 MiB is one entry in
- * both until a page of it is shared for the first time; it stays in 4 KiB entries from then on.
- *
- * Who owns what is remembered here, not read from the RMP: only these functions change it. */
-#include <inttypes.h>
-#include <stdlib.h>
+/* What a hypervisor does to an SNP guest's pages: RMPUPDATE and PSMASH (APM2 15.36.5, 15.36.11),
+ * with nested tables that have the same size of page as the RMP, as the chip demands of private
+ * memory (APM2 15.36.10). The RMP is not read: nobody but the hypervisor moves pages between itself
+ * and the guest, so `struct piece` knows. */
+#include <string.h>
 
 #include "base/bytes.h"
-#include "base/log.h"
 #include "host/vm/internal.h"
 
 #define PIECE_PAGES (LARGE_PAGE / PAGE)
 
-enum { FAIL_PERMISSION = 2 }; /* of RMPUPDATE: the entry is immutable */
-
-static bool bit(const uint64_t *map, uint64_t i)
+static uint64_t *slot(struct piece *p, uint64_t gpa, uint64_t *bit)
 {
-    return map[i / 64] >> (i % 64) & 1;
-}
+    uint64_t n = gpa % LARGE_PAGE / PAGE;
 
-static void set_bits(uint64_t *map, uint64_t from, uint64_t count, bool on)
-{
-    for (uint64_t i = from; i < from + count; i++)
-        if (on)
-            map[i / 64] |= BIT(i % 64);
-        else
-            map[i / 64] &= ~BIT(i % 64);
-}
-
-/* The page's number among those of the guest's RAM, and where it is. */
-static bool find(const struct vm *vm, uint64_t gpa, uint64_t *number, uint64_t *spa)
-{
-    if (!vm->page_private || !ram_to_spa(vm, gpa & ~(PAGE - 1), spa))
-        return false;
-    *number = (gpa < vm->ram_low ? gpa : vm->ram_low + gpa - HIGH_RAM) / PAGE;
-    return true;
-}
-
-enum status rmp_maps_new(struct vm *vm, struct error *err)
-{
-    vm->page_private = calloc(vm->chunks * PIECE_PAGES / 64, 8);
-    vm->piece_split = calloc(vm->chunks / 64 + 1, 8);
-    if (!vm->page_private || !vm->piece_split)
-        return fail(err, ERR_NOMEM, "no memory for the guest's page states");
-    return OK;
-}
-
-void rmp_maps_free(struct vm *vm)
-{
-    free(vm->page_private);
-    free(vm->piece_split);
-    vm->page_private = vm->piece_split = NULL;
+    *bit = BIT(n % 64);
+    return &p->private[n / 64];
 }
 
 bool rmp_is_private(const struct vm *vm, uint64_t gpa)
 {
-    uint64_t number, spa;
+    struct piece *p = memory_piece(vm, gpa);
+    uint64_t bit;
 
-    return find(vm, gpa, &number, &spa) && bit(vm->page_private, number);
+    return p && *slot(p, gpa, &bit) & bit;
 }
 
-/* ---- one entry --------------------------------------------------------------------------------
- */
-
-static unsigned update(struct vm *vm, uint64_t spa, const struct rmp_update *entry)
+static bool any_private(const struct piece *p)
 {
-    unsigned code = cpu_rmpupdate(soc_core(vm->host->soc, 0), spa, entry);
-
-    if (code && tracing(TRACE_SEV))
-        trace(TRACE_SEV, "RMPUPDATE of page %" PRIx64 " (GPA %" PRIx64 "): code %u", spa,
-              entry->gpa, code);
-    return code;
+    for (size_t i = 0; i < COUNT(p->private); i++)
+        if (p->private[i])
+            return true;
+    return false;
 }
 
-static bool assign(struct vm *vm, uint64_t gpa, uint64_t spa, bool large, bool immutable)
+static void mark(struct piece *p, uint64_t gpa, bool large, bool on)
 {
-    const struct rmp_update entry = {
-        .gpa = gpa, .assigned = 1, .page_size = large, .immutable = immutable, .asid = vm->asid};
+    uint64_t bit, *word = slot(p, gpa, &bit);
 
-    return update(vm, spa, &entry) == 0;
+    if (large)
+        memset(p->private, on ? 0xFF : 0, sizeof(p->private));
+    else
+        *word = on ? *word | bit : *word & ~bit;
 }
 
-/* A page that a launch left immutable is the firmware's to give back. */
-static bool unassign(struct vm *vm, uint64_t spa, bool large)
+static void flush(struct vm *vm)
 {
-    const struct rmp_update entry = {.page_size = large};
-    struct snp_cmd_page cmd = {spa | (large ? SNP_RECLAIM_2M : 0)};
-    unsigned code = update(vm, spa, &entry);
-
-    if (code == FAIL_PERMISSION &&
-        asp_snp_command(vm->host, SNP_CMD_PAGE_RECLAIM, &cmd, sizeof(cmd), NULL, NULL) == OK)
-        code = update(vm, spa, &entry);
-    return code == 0;
+    for (unsigned i = 0; vm->vcpu && i < vm->cfg.vcpus; i++)
+        vm->vcpu[i].flush = true;
 }
 
-/* ---- pages and pieces -------------------------------------------------------------------------
- */
-
-static bool is_split(const struct vm *vm, uint64_t number)
+/* To the guest, or with `gpa` UINT64_MAX back to the hypervisor. */
+static bool update(struct vm *vm, uint64_t spa, uint64_t gpa, bool large, bool immutable)
 {
-    return bit(vm->piece_split, number / PIECE_PAGES);
-}
+    bool assign = gpa != UINT64_MAX;
+    struct rmp_update state = {.gpa = assign ? gpa : 0,
+                               .assigned = assign,
+                               .page_size = large,
+                               .immutable = immutable,
+                               .asid = assign ? vm->asid : 0};
 
-/* Both tables in 4 KiB entries. Where nothing is assigned, the RMP's are that already. */
-static bool split(struct vm *vm, uint64_t gpa, uint64_t number, uint64_t spa)
-{
-    uint64_t piece = number / PIECE_PAGES;
-
-    if (is_split(vm, number))
-        return true;
-    if (!memory_split(vm, gpa))
-        return false;
-    if (bit(vm->page_private, number) &&
-        cpu_psmash(soc_core(vm->host->soc, 0), spa & ~(LARGE_PAGE - 1)) != 0)
-        return false;
-    set_bits(vm->piece_split, piece, 1, true);
-    return true;
+    flush(vm);
+    return cpu_rmpupdate(soc_core(vm->host->soc, 0), spa, &state) == 0;
 }
 
 bool rmp_smash(struct vm *vm, uint64_t gpa)
 {
-    uint64_t number, spa;
+    struct piece *p = memory_piece(vm, gpa);
+    uint64_t spa = 0;
 
-    return find(vm, gpa, &number, &spa) && split(vm, gpa, number, spa);
+    if (!p || !ram_to_spa(vm, gpa & ~(LARGE_PAGE - 1), &spa))
+        return false;
+    if (p->large) {
+        if (cpu_psmash(soc_core(vm->host->soc, 0), spa) != 0)
+            return false;
+        p->large = false;
+    }
+    flush(vm);
+    return memory_split(vm, gpa);
 }
 
-static bool set_page(struct vm *vm, uint64_t gpa, bool private, bool immutable)
+static bool assign_page(struct vm *vm, struct piece *p, uint64_t gpa, bool immutable)
 {
-    uint64_t number, spa;
+    uint64_t spa = 0;
 
-    if (!find(vm, gpa, &number, &spa))
+    if (!rmp_smash(vm, gpa) || !ram_to_spa(vm, gpa, &spa) ||
+        !update(vm, spa, gpa, false, immutable))
         return false;
-    if (bit(vm->page_private, number) == private)
-        return true;
-    if (!split(vm, gpa, number, spa))
-        return false;
-    if (!(private ? assign(vm, gpa & ~(PAGE - 1), spa, false, immutable)
-                  : unassign(vm, spa, false)))
-        return false;
-    set_bits(vm->page_private, number, 1, private);
+    mark(p, gpa, false, true);
     return true;
 }
 
-static bool set_piece(struct vm *vm, uint64_t gpa, bool private, bool immutable)
+static bool assign_piece(struct vm *vm, struct piece *p, uint64_t gpa, bool immutable)
 {
-    uint64_t number, spa;
+    uint64_t spa = 0;
 
-    gpa &= ~(LARGE_PAGE - 1);
-    if (!find(vm, gpa, &number, &spa))
-        return false;
-    if (is_split(vm, number)) {
+    /* An entry for 2 MiB does not go over pages that are assigned one by one. */
+    if (any_private(p) && !p->large) {
         for (uint64_t i = 0; i < PIECE_PAGES; i++)
-            if (!set_page(vm, gpa + i * PAGE, private, immutable))
+            if (!assign_page(vm, p, gpa + i * PAGE, immutable))
                 return false;
         return true;
     }
-    if (bit(vm->page_private, number) == private)
-        return true;
-    if (!(private ? assign(vm, gpa, spa, true, immutable) : unassign(vm, spa, true)))
+    if (!memory_join(vm, gpa) || !ram_to_spa(vm, gpa, &spa) ||
+        !update(vm, spa, gpa, true, immutable))
         return false;
-    set_bits(vm->page_private, number, PIECE_PAGES, private);
+    mark(p, gpa, true, true);
+    p->large = true;
     return true;
+}
+
+static bool assign(struct vm *vm, uint64_t gpa, bool large, bool immutable)
+{
+    struct piece *p = memory_piece(vm, gpa);
+
+    if (!p || gpa % (large ? LARGE_PAGE : PAGE))
+        return false;
+    return large ? assign_piece(vm, p, gpa, immutable) : assign_page(vm, p, gpa, immutable);
 }
 
 bool rmp_make_private(struct vm *vm, uint64_t gpa, bool large)
 {
-    return large ? set_piece(vm, gpa, true, false) : set_page(vm, gpa, true, false);
+    return assign(vm, gpa, large, false);
 }
 
 bool rmp_make_pre_guest(struct vm *vm, uint64_t gpa, bool large)
 {
-    return large ? set_piece(vm, gpa, true, true) : set_page(vm, gpa, true, true);
+    return assign(vm, gpa, large, true);
+}
+
+/* ---- back ------------------------------------------------------------------------------------ */
+
+/* An immutable page is the firmware's to give up first (SNP ABI, SNP_PAGE_RECLAIM). */
+static bool take_back(struct vm *vm, uint64_t spa, bool large, bool reclaim)
+{
+    struct snp_cmd_page cmd = {spa | (large ? SNP_RECLAIM_2M : 0)};
+
+    if (update(vm, spa, UINT64_MAX, large, false))
+        return true;
+    return reclaim &&
+           asp_snp_command(vm->host, SNP_CMD_PAGE_RECLAIM, &cmd, sizeof(cmd), NULL, NULL) == OK &&
+           update(vm, spa, UINT64_MAX, large, false);
+}
+
+static bool release_page(struct vm *vm, struct piece *p, uint64_t gpa, bool reclaim)
+{
+    uint64_t spa = 0;
+
+    if (!rmp_is_private(vm, gpa))
+        return true;
+    if (!rmp_smash(vm, gpa) || !ram_to_spa(vm, gpa, &spa) || !take_back(vm, spa, false, reclaim))
+        return false;
+    mark(p, gpa, false, false);
+    return any_private(p) || memory_join(vm, gpa);
+}
+
+static bool release_piece(struct vm *vm, struct piece *p, uint64_t gpa, bool reclaim)
+{
+    uint64_t spa = 0;
+
+    if (p->large) {
+        if (!ram_to_spa(vm, gpa, &spa) || !take_back(vm, spa, true, reclaim))
+            return false;
+        p->large = false;
+        mark(p, gpa, true, false);
+        return true;
+    }
+    for (uint64_t i = 0; i < PIECE_PAGES; i++)
+        if (!release_page(vm, p, gpa + i * PAGE, reclaim))
+            return false;
+    return true;
 }
 
 bool rmp_make_shared(struct vm *vm, uint64_t gpa, bool large)
 {
-    return large ? set_piece(vm, gpa, false, false) : set_page(vm, gpa, false, false);
+    struct piece *p = memory_piece(vm, gpa);
+
+    if (!p || gpa % (large ? LARGE_PAGE : PAGE))
+        return false;
+    return large ? release_piece(vm, p, gpa, false) : release_page(vm, p, gpa, false);
 }
 
-bool rmp_take_all(struct vm *vm)
+bool rmp_release_all(struct vm *vm)
 {
-    bool ok = true;
+    bool done = true;
 
-    for (uint64_t i = 0; i < vm->chunks; i++)
-        ok &= rmp_make_shared(vm, memory_piece(vm, i), true);
-    set_bits(vm->piece_split, 0, vm->chunks, false);
-    return ok;
+    for (uint64_t gpa = 0; vm->piece && gpa < vm->ram_high; gpa += LARGE_PAGE) {
+        struct piece *p = memory_piece(vm, gpa);
+
+        if (p)
+            done &= release_piece(vm, p, gpa, true);
+    }
+    return done;
 }
