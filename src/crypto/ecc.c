@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "crypto/cipher.h"
+#include "crypto/keys.h"
 #include "crypto/openssl.h"
 
 #define POINT_BYTES (1 + 2 * P384_BYTES) /* 04 || x || y */
@@ -120,6 +121,11 @@ static EVP_PKEY *pkey_of(const struct p384_public *pub, const uint8_t *d)
     OSSL_PARAM_BLD_free(bld);
     ERR_clear_error();
     return pkey;
+}
+
+EVP_PKEY *p384_public_pkey(const struct p384_public *pub)
+{
+    return pkey_of(pub, NULL);
 }
 
 bool p384_valid(const struct p384_public *pub)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "crypto/keys.h"
 #include "crypto/openssl.h"
 
 static EVP_PKEY *private_key(const uint8_t *der, size_t len)
@@ -11,6 +12,11 @@ static EVP_PKEY *private_key(const uint8_t *der, size_t len)
 
     ERR_clear_error();
     return pkey;
+}
+
+EVP_PKEY *rsa4096_private_pkey(const struct rsa4096_key *key)
+{
+    return private_key(key->der, key->len);
 }
 
 static bool number(const EVP_PKEY *pkey, const char *name, uint8_t out[RSA4096_BYTES])
@@ -67,7 +73,7 @@ static bool use_pss(EVP_PKEY_CTX *ctx)
 bool rsa4096_sign(const struct rsa4096_key *key, const void *msg, size_t len,
                   uint8_t sig[RSA4096_BYTES])
 {
-    EVP_PKEY *pkey = private_key(key->der, key->len);
+    EVP_PKEY *pkey = rsa4096_private_pkey(key);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     EVP_PKEY_CTX *pctx;
     size_t sig_len = RSA4096_BYTES;
@@ -79,7 +85,7 @@ bool rsa4096_sign(const struct rsa4096_key *key, const void *msg, size_t len,
     return ok;
 }
 
-static EVP_PKEY *public_key(const struct rsa4096_public *pub)
+EVP_PKEY *rsa4096_public_pkey(const struct rsa4096_public *pub)
 {
     OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
     BIGNUM *n = BN_bin2bn(pub->n, RSA4096_BYTES, NULL), *e = BN_bin2bn(pub->e, RSA4096_BYTES, NULL);
@@ -103,7 +109,7 @@ static EVP_PKEY *public_key(const struct rsa4096_public *pub)
 bool rsa4096_verify(const struct rsa4096_public *pub, const void *msg, size_t len,
                     const uint8_t sig[RSA4096_BYTES])
 {
-    EVP_PKEY *pkey = public_key(pub);
+    EVP_PKEY *pkey = rsa4096_public_pkey(pub);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     EVP_PKEY_CTX *pctx;
     bool ok = pkey && ctx && EVP_DigestVerifyInit(ctx, &pctx, EVP_sha384(), NULL, pkey) == 1 &&
