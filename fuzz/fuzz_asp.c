@@ -10,6 +10,7 @@
 #define AT_CMD     0x1000u
 
 static struct dram *dram;
+static struct rmp *rmp;
 static struct asp *asp;
 static uint8_t before[DRAM_BYTES], after[DRAM_BYTES];
 
@@ -39,7 +40,8 @@ static void start(void)
     if (asp)
         return;
     MUST(dram_new(DRAM_BYTES, false, &dram, &err) == OK);
-    MUST(asp_new(chip_by_id(CHIP_GENOA), dram, 2, NULL, &asp, &err) == OK);
+    MUST(rmp_new(dram, &rmp, &err) == OK);
+    MUST(asp_new(chip_by_id(CHIP_GENOA), dram, rmp, 2, NULL, &asp, &err) == OK);
 }
 
 static void snapshot(uint8_t *to)

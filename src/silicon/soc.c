@@ -20,6 +20,7 @@
 struct soc {
     const struct chip *chip;
     struct dram *dram;
+    struct rmp *rmp;
     struct asp *asp;
     unsigned cores;
     struct cpu *core[64];
@@ -90,7 +91,10 @@ static enum status build(struct soc *s, const struct soc_config *cfg, struct err
 
     if (why != OK)
         return why;
-    why = asp_new(cfg->chip, s->dram, cfg->cores, cfg->platform, &s->asp, err);
+    why = rmp_new(s->dram, &s->rmp, err);
+    if (why != OK)
+        return why;
+    why = asp_new(cfg->chip, s->dram, s->rmp, cfg->cores, cfg->platform, &s->asp, err);
     if (why != OK)
         return why;
     for (unsigned i = 0; i < cfg->cores; i++) {
@@ -135,6 +139,7 @@ void soc_free(struct soc *s)
         cpu_free(s->core[i]);
     x87_math_free();
     asp_free(s->asp);
+    rmp_free(s->rmp);
     dram_free(s->dram);
     free(s);
 }
@@ -178,6 +183,16 @@ void soc_asp_write(struct soc *s, uint32_t reg, uint32_t value)
 bool soc_asid_key(struct soc *s, uint32_t asid, dram_key *key)
 {
     return asp_vmrun_asid(s->asp, asid, key);
+}
+
+bool soc_vmsa_intact(const struct soc *s, uint64_t spa, dram_key key, const struct vmsa *v)
+{
+    return asp_vmsa_intact(s->asp, spa, key, v);
+}
+
+void soc_vmsa_seal(struct soc *s, uint64_t spa, dram_key key, const struct vmsa *v)
+{
+    asp_vmsa_seal(s->asp, spa, key, v);
 }
 
 void soc_wbinvd(struct soc *s, unsigned core)

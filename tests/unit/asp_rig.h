@@ -26,6 +26,7 @@
 
 struct rig {
     struct dram *dram;
+    struct rmp *rmp;
     struct asp *asp;
 };
 
@@ -34,13 +35,15 @@ static inline void rig_open(struct rig *r, enum chip_id chip, const char *platfo
     struct error err = {0};
 
     assert_int_equal(dram_new(DRAM_BYTES, false, &r->dram, NULL), OK);
-    if (asp_new(chip_by_id(chip), r->dram, CORES, platform, &r->asp, &err) != OK)
+    assert_int_equal(rmp_new(r->dram, &r->rmp, NULL), OK);
+    if (asp_new(chip_by_id(chip), r->dram, r->rmp, CORES, platform, &r->asp, &err) != OK)
         fail_msg("%s", err.text);
 }
 
 static inline void rig_close(struct rig *r)
 {
     asp_free(r->asp);
+    rmp_free(r->rmp);
     dram_free(r->dram);
 }
 

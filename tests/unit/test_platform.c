@@ -314,9 +314,9 @@ static void a_chip_is_no_other_chip(void **state)
 
     create("p", CHIP_ROME);
     assert_int_equal(dram_new(DRAM_BYTES, false, &dram, NULL), OK);
-    assert_int_equal(asp_new(chip_by_id(CHIP_GENOA), dram, 1, "p", &asp, &err), ERR_ARG);
+    assert_int_equal(asp_new(chip_by_id(CHIP_GENOA), dram, NULL, 1, "p", &asp, &err), ERR_ARG);
     assert_string_equal(err.text, "the platform 'p' is a rome, not a genoa; use --chip rome");
-    assert_int_equal(asp_new(chip_by_id(CHIP_GENOA), dram, 1, "nobody", &asp, &err), ERR_IO);
+    assert_int_equal(asp_new(chip_by_id(CHIP_GENOA), dram, NULL, 1, "nobody", &asp, &err), ERR_IO);
     dram_free(dram);
 }
 

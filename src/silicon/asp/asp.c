@@ -317,7 +317,7 @@ static enum status take_platform(struct asp *a, const char *where, struct error 
     return why;
 }
 
-enum status asp_new(const struct chip *chip, struct dram *dram, unsigned cores,
+enum status asp_new(const struct chip *chip, struct dram *dram, struct rmp *rmp, unsigned cores,
                     const char *platform, struct asp **out, struct error *err)
 {
     struct asp *a = calloc(1, sizeof(*a));
@@ -327,6 +327,7 @@ enum status asp_new(const struct chip *chip, struct dram *dram, unsigned cores,
         return fail(err, ERR_NOMEM, "no memory for the secure processor");
     a->chip = chip;
     a->dram = dram;
+    a->rmp = rmp;
     a->cores = MIN(cores, ASP_CORES);
     why = take_platform(a, platform, err);
     if (why == OK)

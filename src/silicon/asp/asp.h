@@ -12,12 +12,13 @@
 #include "base/status.h"
 #include "silicon/chip.h"
 #include "silicon/dram/dram.h"
+#include "silicon/rmp/rmp.h"
 
 struct asp;
 
 /* `cores`: whose caches DF_FLUSH waits for. `platform`: name or directory of a chip identity
  * (platform.h) that must be of the same `chip`; NULL: a fresh one, not kept. */
-enum status asp_new(const struct chip *chip, struct dram *dram, unsigned cores,
+enum status asp_new(const struct chip *chip, struct dram *dram, struct rmp *rmp, unsigned cores,
                     const char *platform, struct asp **out, struct error *err) MUST_USE;
 void asp_free(struct asp *a);
 
@@ -31,5 +32,11 @@ void asp_note_wbinvd(struct asp *a, unsigned core);
 /* May a core run a SEV guest under this ASID: does it belong to a guest that has been launched?
  * `key`: the guest's. */
 bool asp_vmrun_asid(const struct asp *a, uint32_t asid, dram_key *key) MUST_USE;
+
+/* The VMSA of an SEV-ES guest, at `spa` under the guest's key: is it as asp_vmsa_seal, or its
+ * launch, left it? Changes through the hypervisor show. */
+struct vmsa;
+bool asp_vmsa_intact(struct asp *a, uint64_t spa, dram_key key, const struct vmsa *v) MUST_USE;
+void asp_vmsa_seal(struct asp *a, uint64_t spa, dram_key key, const struct vmsa *v);
 
 #endif

@@ -36,6 +36,7 @@ struct guest {
 struct asp {
     const struct chip *chip;
     struct dram *dram;
+    struct rmp *rmp;
     unsigned cores;
     struct platform *platform;
 

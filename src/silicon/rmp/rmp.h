@@ -53,6 +53,7 @@ void rmp_free(struct rmp *r);
 void rmp_set_bounds(struct rmp *r, uint64_t base, uint64_t end);
 void rmp_bounds(const struct rmp *r, uint64_t *base, uint64_t *end);
 void rmp_enable(struct rmp *r, bool on);
+bool rmp_enabled(const struct rmp *r);
 /* Checks are in force: SecureNestedPagingEn is set and the firmware has initialised the table. */
 bool rmp_enforced(const struct rmp *r);
 /* SNP_INIT: zeroes the table (every covered page HYPERVISOR), makes the table's own pages FIRMWARE,
@@ -75,9 +76,16 @@ void rmp_put(struct rmp *r, uint64_t spa, const struct rmp_entry *e);
  * are not in force. Cheap. */
 bool rmp_host_may_write(const struct rmp *r, uint64_t spa, uint64_t len);
 
-/* Hears of every page (2 MiB: `large`) whose entry changed: translations of it are stale. */
+/* No page of the 2 MiB around `spa` is assigned, or none is covered. */
+bool rmp_free_2m(const struct rmp *r, uint64_t spa);
+
+/* Somebody keeps a translation of the page, which rests on its entry: the watcher hears of the page
+ * (2 MiB: `large`) once, when the entry takes away what it allowed. RMP_EVERY_PAGE: the checks come
+ * into force, and no translation is known to rest on anything. */
 typedef void rmp_watch_fn(void *ctx, uint64_t spa, bool large);
 void rmp_watch(struct rmp *r, rmp_watch_fn *fn, void *ctx);
+void rmp_hold(struct rmp *r, uint64_t spa);
+#define RMP_EVERY_PAGE UINT64_MAX
 
 /* ---- instructions' codes (APM3, RMPUPDATE and its kin) ----------------------------------------
  */
