@@ -26,13 +26,14 @@ MAY_INCLUDE = {
     "src/silicon/cpu": ["base/", "silicon/cpu/", "silicon/dram/", "silicon/rmp/", "silicon/soc.h",
                         "silicon/vmcb.h", "silicon/vmsa.h", "silicon/chip.h"],
     "src/silicon/asp": ["base/", "crypto/", "silicon/asp/", "silicon/asp_abi.h", "silicon/snp_abi.h",
+                        "silicon/snp_msg_abi.h",
                         "silicon/vmsa.h", "silicon/chip.h", "silicon/dram/dram.h", "silicon/rmp/rmp.h"],
     "src/host": ["base/", "host/"] + PINS,
     "src/guest": ["guest/"],
     "src/attest": ["base/", "crypto/", "attest/", "lucca/"],
     # The operator's command also makes and lists chips: that is not the hypervisor's business.
     "src/cli": ["base/", "cli/", "host/", "attest/", "lucca/", "crypto/sev_cert.h",
-                "silicon/asp/platform.h", "silicon/asp/root.h"] + PINS,
+                "silicon/asp/platform.h", "silicon/asp/root.h", "silicon/asp/x509.h"] + PINS,
 }
 
 # pattern -> why not, in library code (everything but src/cli and src/guest).

@@ -60,7 +60,8 @@ bool vlek_key(const uint8_t hash[VCEK_HASH_BYTES], struct p384_key *key)
 
 /* ---- VLEK_LOAD ------------------------------------------------------------------------------- */
 
-#define AAD_BYTES (offsetof(struct vlek_hashstick, tag) - offsetof(struct vlek_hashstick, tcb))
+static_assert(VLEK_HASHES == TCB_BYTES, "a stick for each byte of TCB_VERSION");
+#define AAD_BYTES (offsetof(struct snp_vlek, tag) - offsetof(struct snp_vlek, tcb))
 
 static bool wrapping_key(const uint8_t vcek[VCEK_HASH_BYTES], uint8_t key[32])
 {
@@ -68,7 +69,7 @@ static bool wrapping_key(const uint8_t vcek[VCEK_HASH_BYTES], uint8_t key[32])
 }
 
 bool vlek_wrap(const uint8_t vcek[VCEK_HASH_BYTES], uint64_t tcb,
-               const uint8_t hashes[VLEK_HASHES][VCEK_HASH_BYTES], struct vlek_hashstick *out)
+               const uint8_t hashes[VLEK_HASHES][VCEK_HASH_BYTES], struct snp_vlek *out)
 {
     uint8_t key[32];
     bool ok;
@@ -83,7 +84,7 @@ bool vlek_wrap(const uint8_t vcek[VCEK_HASH_BYTES], uint64_t tcb,
 }
 
 enum vlek_unwrapped vlek_unwrap(const uint8_t vcek[VCEK_HASH_BYTES], uint64_t reported_tcb,
-                                const struct vlek_hashstick *in,
+                                const struct snp_vlek *in,
                                 uint8_t hashes[VLEK_HASHES][VCEK_HASH_BYTES])
 {
     uint8_t key[32];

@@ -10,7 +10,6 @@
 #ifndef LUCCA_SILICON_ASP_VCEK_H
 #define LUCCA_SILICON_ASP_VCEK_H
 
-#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,9 +18,10 @@
 #include "crypto/ecc.h"
 #include "silicon/asp/identity.h"
 #include "silicon/asp/tcb.h"
+#include "silicon/snp_abi.h"
 
 #define VCEK_HASH_BYTES SHA384_BYTES
-#define VLEK_HASHES     TCB_BYTES
+#define VLEK_HASHES     SNP_VLEK_HASHES
 
 /* All false only where libcrypto fails. */
 bool hash_sticks(const uint8_t secret[CHIP_SECRET_BYTES], uint64_t tcb,
@@ -33,22 +33,12 @@ bool vcek_key(const uint8_t hash[VCEK_HASH_BYTES], struct p384_key *key) MUST_US
 /* Of the last of the loaded hashes. */
 bool vlek_key(const uint8_t hash[VCEK_HASH_BYTES], struct p384_key *key) MUST_USE;
 
-/* VLEK_LOAD: hashes wrapped for one chip and TCB. */
-struct vlek_hashstick {
-    uint8_t iv[12], reserved[4];
-    uint8_t wrapped[VLEK_HASHES][VCEK_HASH_BYTES];
-    uint64_t tcb, reserved2;
-    uint8_t tag[16];
-};
-static_assert(sizeof(struct vlek_hashstick) == 0x1B0, "SEV-SNP ABI, SNP_VLEK_LOAD");
-
 /* The wrapping key is VCEK's relative: KDF(vcek_hash, "vlek-wrapping-key"). */
 bool vlek_wrap(const uint8_t vcek[VCEK_HASH_BYTES], uint64_t tcb,
-               const uint8_t hashes[VLEK_HASHES][VCEK_HASH_BYTES],
-               struct vlek_hashstick *out) MUST_USE;
+               const uint8_t hashes[VLEK_HASHES][VCEK_HASH_BYTES], struct snp_vlek *out) MUST_USE;
 enum vlek_unwrapped { VLEK_GOOD, VLEK_BAD_TCB, VLEK_BAD_TAG, VLEK_FAILED /* libcrypto */ };
 enum vlek_unwrapped vlek_unwrap(const uint8_t vcek[VCEK_HASH_BYTES], uint64_t reported_tcb,
-                                const struct vlek_hashstick *in,
+                                const struct snp_vlek *in,
                                 uint8_t hashes[VLEK_HASHES][VCEK_HASH_BYTES]) MUST_USE;
 
 #endif

@@ -457,7 +457,7 @@ enum status snp_certify_vlek(const struct snp_root *r, const char *csp, uint64_t
 }
 
 enum status snp_wrap_vlek(const struct snp_root *r, const char *csp, const struct platform *p,
-                          uint64_t tcb, struct vlek_hashstick *out, struct error *err)
+                          uint64_t tcb, struct snp_vlek *out, struct error *err)
 {
     uint8_t hashes[VLEK_HASHES][VCEK_HASH_BYTES], hash[VCEK_HASH_BYTES];
     enum status why = vlek_hashes(r, csp, tcb, hashes, err);

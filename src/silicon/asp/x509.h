@@ -47,7 +47,7 @@ enum status snp_certify_vlek(const struct snp_root *r, const char *csp, uint64_t
                              struct x509_der *out, struct error *err) MUST_USE;
 /* What the provider's host gives to VLEK_LOAD of that chip. */
 enum status snp_wrap_vlek(const struct snp_root *r, const char *csp, const struct platform *p,
-                          uint64_t tcb, struct vlek_hashstick *out, struct error *err) MUST_USE;
+                          uint64_t tcb, struct snp_vlek *out, struct error *err) MUST_USE;
 /* The revocation list of ASKs or ASVKs: none is revoked. */
 enum status snp_revocations(const struct snp_root *r, struct x509_der *out,
                             struct error *err) MUST_USE;
