@@ -35,6 +35,7 @@
     X(GUEST_STATUS, 0x23)                                                                          \
     X(LAUNCH_START, 0x30)                                                                          \
     X(LAUNCH_UPDATE_DATA, 0x31)                                                                    \
+    X(LAUNCH_UPDATE_VMSA, 0x32)                                                                    \
     X(LAUNCH_MEASURE, 0x33)                                                                        \
     X(LAUNCH_SECRET, 0x34)                                                                         \
     X(LAUNCH_FINISH, 0x35)                                                                         \
@@ -116,7 +117,8 @@ enum sev_guest_state {
 
 /* ---- command buffers, in the order of the commands' ids ------------------------------------- */
 
-#define SEV_INIT_ES     0x0001u /* flags of INIT and INIT_EX */
+#define SEV_INIT_ES     0x0001u   /* flags of INIT and INIT_EX, and of PLATFORM_STATUS */
+#define SEV_TMR_BYTES   0x100000u /* of the region that INIT for SEV-ES guests needs, aligned so */
 #define SEV_NV_BYTES    0x8000u
 #define SEV_CERT_BYTES  0x824u
 #define SEV_CHAIN_BYTES 0x186Cu /* PEK, OCA, CEK */
@@ -200,7 +202,7 @@ struct sev_cmd_launch_start {
 } __attribute__((packed));
 static_assert(sizeof(struct sev_cmd_launch_start) == 0x24, "SEV API, LAUNCH_START");
 
-struct sev_cmd_guest_buffer { /* LAUNCH_UPDATE_DATA, LAUNCH_MEASURE */
+struct sev_cmd_guest_buffer { /* LAUNCH_UPDATE_DATA, LAUNCH_UPDATE_VMSA, LAUNCH_MEASURE */
     uint32_t handle, reserved;
     uint64_t paddr;
     uint32_t len;

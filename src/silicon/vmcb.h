@@ -30,7 +30,7 @@ struct vmcb_control {
     uint8_t tlb_control;      /* 05C: 0, 1 all, 3 this ASID, 7 this ASID non-global */
     uint8_t reserved_05d[3];
     uint64_t vintr;           /* 060: V_* */
-    uint64_t interrupt_state; /* 068: bit 0 shadow, bit 1 GUEST_INTERRUPT_MASK */
+    uint64_t interrupt_state; /* 068: bit 0 shadow, GUEST_INTERRUPT_MASK */
     uint64_t exitcode;        /* 070 */
     uint64_t exitinfo1;       /* 078 */
     uint64_t exitinfo2;       /* 080 */
@@ -144,6 +144,8 @@ enum vmexit {
 
 /* Which bit of intercept3 or intercept4 stands for an exit code from 60h to 8Fh. */
 #define INTERCEPT_BIT(vmexit) (UINT32_C(1) << ((vmexit)&31))
+
+#define GUEST_INTERRUPT_MASK UINT64_C(2) /* interrupt_state: RFLAGS.IF of an SEV-ES guest */
 
 #define V_TPR(vintr)     ((vintr)&0xFF)
 #define V_IRQ            (UINT64_C(1) << 8)

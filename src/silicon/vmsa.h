@@ -31,7 +31,8 @@ struct vmsa {
     uint64_t guest_tsc_scale, guest_tsc_offset; /* 2F0: 8.32 fixed point; 2F8 */
     uint64_t reg_prot_nonce;                    /* 300 */
     uint64_t rcx, rdx, rbx, secure_avic_ctl, rbp, rsi, rdi, r8_r15[8]; /* 308 .. 378 */
-    uint8_t reserved_380[16];                                          /* firmware's: integrity */
+    uint64_t integrity, integrity_slot; /* 380: the firmware's, of an ES guest: 0; address of the
+                                         * checksum's slot */
     uint64_t guest_exitinfo1, guest_exitinfo2, guest_exitintinfo, guest_nrip; /* 390 .. 3A8 */
     uint64_t sev_features, vintr_ctrl, guest_exitcode;                        /* 3B0, 3B8, 3C0 */
     uint64_t virtual_tom, tlb_id, pcpu_id, eventinj, xcr0;                    /* 3C8 .. 3E8 */

@@ -14,7 +14,7 @@ static void mailbox_answers_what_it_does_not_know(void **state)
 {
     assert_int_equal(asp_read_reg(rig.asp, ASP_CMDRESP), 0);
     REFUSED(mailbox(&rig, 0x7FF, AT_CMD), SEV_INVALID_COMMAND);
-    REFUSED(mailbox(&rig, 0x32, AT_CMD), SEV_INVALID_COMMAND);             /* LAUNCH_UPDATE_VMSA */
+    REFUSED(mailbox(&rig, 0x40, AT_CMD), SEV_INVALID_COMMAND);             /* SEND_START */
     REFUSED(mailbox(&rig, 0x81, AT_CMD), SEV_INVALID_COMMAND);             /* SNP_INIT */
     assert_int_equal(mailbox(&rig, SEV_CMD_NOP, UINT64_MAX), SEV_SUCCESS); /* has no buffer */
     assert_int_equal(asp_read_reg(rig.asp, ASP_CMDBUF_LO), 0);
@@ -61,8 +61,10 @@ static void init_refuses_flags_that_it_cannot_keep(void **state)
     struct sev_cmd_init b = {.flags = 0x0002};
 
     REFUSED(COMMAND(&rig, INIT, b), SEV_INVALID_CONFIG);
-    b.flags = SEV_INIT_ES;
-    REFUSED(COMMAND(&rig, INIT, b), SEV_UNSUPPORTED);
+    b.flags = SEV_INIT_ES; /* and no region */
+    REFUSED(COMMAND(&rig, INIT, b), SEV_INVALID_LENGTH);
+    b.tmr_paddr = b.tmr_len = SEV_TMR_BYTES; /* DRAM ends before */
+    REFUSED(COMMAND(&rig, INIT, b), SEV_INVALID_ADDRESS);
 }
 
 static void init_ex_checks_its_lengths_and_addresses(void **state)

@@ -11,15 +11,15 @@ static const struct {
     const char *platform, *guest;
     bool buffer;
 } laws[] = {
-    {0x01, "U", "", true},     {0x02, "UIW", "", false}, {0x03, "U", "", false},
-    {0x04, "UIW", "", true},   {0x05, "I", "", false},   {0x06, "IW", "", true},
-    {0x07, "I", "", true},     {0x08, "IW", "", true},   {0x09, "IW", "", false},
-    {0x0A, "UIW", "", false},  {0x0C, "UIW", "", true},  {0x0D, "U", "", true},
-    {0x0E, "UIW", "", false},  {0x20, "W", "LSR", true}, {0x21, "W", "LSR", true},
-    {0x22, "W", "LSR", true},  {0x23, "IW", "", true},   {0x30, "IW", "", true},
-    {0x31, "W", "La", true},   {0x33, "W", "L", true},   {0x34, "W", "Sa", true},
-    {0x35, "W", "S", true},    {0x36, "W", "SR", true},  {0x60, "W", "LSRa", true},
-    {0x61, "W", "LSRa", true},
+    {0x01, "U", "", true},     {0x02, "UIW", "", false},  {0x03, "U", "", false},
+    {0x04, "UIW", "", true},   {0x05, "I", "", false},    {0x06, "IW", "", true},
+    {0x07, "I", "", true},     {0x08, "IW", "", true},    {0x09, "IW", "", false},
+    {0x0A, "UIW", "", false},  {0x0C, "UIW", "", true},   {0x0D, "U", "", true},
+    {0x0E, "UIW", "", false},  {0x20, "W", "LSR", true},  {0x21, "W", "LSR", true},
+    {0x22, "W", "LSR", true},  {0x23, "IW", "", true},    {0x30, "IW", "", true},
+    {0x31, "W", "La", true},   {0x32, "W", "L", true},    {0x33, "W", "L", true},
+    {0x34, "W", "Sa", true},   {0x35, "W", "S", true},    {0x36, "W", "SR", true},
+    {0x60, "W", "LSRa", true}, {0x61, "W", "LSRa", true},
 };
 
 static void the_table_has_every_command(void **state)

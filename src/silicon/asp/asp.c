@@ -167,6 +167,7 @@ void asp_guest_end(struct asp *a, struct guest *g)
 {
     if (g->asid)
         asp_unbind(a, g);
+    asp_vmsa_forget(a, asp_handle_of(a, g));
     if (!key_is_shared(a, g))
         dram_key_drop(a->dram, g->key);
     digest_free(g->measured);

@@ -7,8 +7,14 @@
 #include "base/bytes.h"
 #include "crypto/cipher.h"
 #include "crypto/sev_cert.h"
+#include "silicon/vmsa.h"
 
 #define BLOCK 16u /* of memory encryption: what guest memory is counted in */
+
+static bool is_es(const struct guest *g)
+{
+    return g->policy & SEV_POLICY_ES;
+}
 
 /* ---- ASIDs --------------------------------------------------------------------------------- */
 
@@ -24,9 +30,7 @@ enum sev_status asp_check_ACTIVATE(struct asp *a, struct call *c)
         return SEV_ACTIVE;
     if (a->asids[asid] == ASID_DIRTY)
         return SEV_DF_FLUSH_REQUIRED;
-    if (asid < a->chip->min_sev_asid) /* those below are for SEV-ES and SEV-SNP */
-        return SEV_INVALID_ASID;
-    return SEV_SUCCESS;
+    return is_es(c->guest) == (asid < a->chip->min_sev_asid) ? SEV_SUCCESS : SEV_INVALID_ASID;
 }
 
 /* The memory controllers get the key now; VMRUN may use it once the guest is launched. */
@@ -217,7 +221,7 @@ enum sev_status asp_check_LAUNCH_START(struct asp *a, struct call *c)
         return status;
     if (!free_guest(a))
         return SEV_RESOURCE_LIMIT;
-    if (b->policy & SEV_POLICY_ES) /* INIT refuses its ES flag, so no platform has it */
+    if (is_es(g) && !a->tmr)
         return SEV_UNSUPPORTED;
     status = take_resources(a, g);
     if (status == SEV_SUCCESS)
@@ -252,6 +256,39 @@ void asp_apply_LAUNCH_UPDATE_DATA(struct asp *a, struct call *c)
     const struct sev_cmd_guest_buffer *b = &c->buf.guest_buffer;
 
     asp_copy(a, b->paddr, c->guest->key, b->paddr, DRAM_PLAIN, b->len, c->guest->measured);
+}
+
+/* A page: VMRUN takes no other address (APM2 15.35.8). */
+enum sev_status asp_check_LAUNCH_UPDATE_VMSA(struct asp *a, struct call *c)
+{
+    const struct sev_cmd_guest_buffer *b = &c->buf.guest_buffer;
+
+    if (!is_es(c->guest))
+        return SEV_UNSUPPORTED;
+    if (!c->guest->asid)
+        return SEV_INACTIVE;
+    if (b->paddr % FRAME_SIZE)
+        return SEV_INVALID_ADDRESS;
+    if (b->len != FRAME_SIZE)
+        return SEV_INVALID_LENGTH;
+    if (!asp_reaches(a, b->paddr, b->len))
+        return SEV_INVALID_ADDRESS;
+    c->vmsa = asp_vmsa_slot(a, b->paddr, c->guest->key);
+    return c->vmsa ? SEV_SUCCESS : SEV_RESOURCE_LIMIT;
+}
+
+/* Measured as the host laid it out, before the slot is noted. */
+void asp_apply_LAUNCH_UPDATE_VMSA(struct asp *a, struct call *c)
+{
+    uint64_t spa = c->buf.guest_buffer.paddr;
+    struct guest *g = c->guest;
+    struct vmsa v;
+
+    asp_get(a, spa, &v, sizeof(v));
+    digest_feed(g->measured, &v, sizeof(v));
+    asp_vmsa_begin(a, c->vmsa, asp_handle_of(a, g), spa, g->key, &v);
+    asp_put_private(a, spa, g->key, &v, sizeof(v));
+    wipe(&v, sizeof(v));
 }
 
 /* HMAC(TIK; 04 || api_major || api_minor || build || policy || launch digest || mnonce) */

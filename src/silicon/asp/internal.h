@@ -14,6 +14,7 @@
 #define ASP_GUESTS 1024u /* handles are 1 to this */
 #define ASP_ASIDS  2048u
 #define ASP_CORES  64u
+#define ASP_VMSAS  1024u
 
 /* A key slot as the firmware keeps account of it. */
 enum asid_state {
@@ -33,6 +34,13 @@ struct guest {
     uint8_t launch_digest[32], measure[32];
 };
 
+/* How a VMSA of an SEV-ES guest was left. */
+struct vmsa_slot {
+    uint64_t spa, sum;
+    uint32_t handle; /* 0: unused */
+    dram_key key;
+};
+
 struct asp {
     const struct chip *chip;
     struct dram *dram;
@@ -45,6 +53,8 @@ struct asp {
     enum sev_platform_state state;
     struct identity identity; /* from INIT to SHUTDOWN */
     uint64_t nv_paddr;        /* the store that INIT_EX named; 0: the chip's own */
+    uint64_t tmr;             /* INIT for SEV-ES guests: the region that it named; 0: without */
+    struct vmsa_slot vmsas[ASP_VMSAS];
     struct guest guests[ASP_GUESTS];
     unsigned guest_count;
     enum asid_state asids[ASP_ASIDS];
@@ -72,10 +82,11 @@ struct call {
     } buf;
     struct guest *guest; /* that the buffer names */
 
+    struct vmsa_slot *vmsa;   /* LAUNCH_UPDATE_VMSA */
     struct guest fresh;       /* LAUNCH_START: what `guest` shall become */
     struct identity identity; /* INIT and those that make keys: the next one */
     bool store_identity;      /* ..and it shall be stored, at nv_paddr, before apply_x */
-    uint64_t nv_paddr;
+    uint64_t nv_paddr, tmr;
     union {
         struct sev_measurement measurement;
         struct sev_report report;
@@ -105,6 +116,15 @@ struct guest *asp_guest(struct asp *a, uint32_t handle); /* NULL: no such guest 
 /* Takes its ASID, wipes it; its key dies with the last guest that has it. */
 void asp_guest_end(struct asp *a, struct guest *g);
 void asp_unbind(struct asp *a, struct guest *g);
+
+/* ---- checksums of VMSAs (tmr.c) -------------------------------------------------------------- */
+
+/* That of the page, or an unused one; NULL: all are in use. */
+struct vmsa_slot *asp_vmsa_slot(struct asp *a, uint64_t spa, dram_key key);
+/* LAUNCH_UPDATE_VMSA: notes where the slot is in the VMSA, and how the page is now. */
+void asp_vmsa_begin(struct asp *a, struct vmsa_slot *s, uint32_t handle, uint64_t spa, dram_key key,
+                    struct vmsa *v);
+void asp_vmsa_forget(struct asp *a, uint32_t handle);
 
 /* ---- the commands ---------------------------------------------------------------------------- */
 

@@ -33,16 +33,22 @@ static enum sev_status unseal(struct asp *a, struct call *c, uint8_t area[SEV_NV
     }
 }
 
-static enum sev_status check_flags(uint16_t flags)
+/* SEV-ES needs a region for itself; `nv`: where INIT_EX says that the store is, or 0. */
+static enum sev_status check_es(const struct asp *a, uint16_t flags, uint64_t tmr, uint32_t len,
+                                uint64_t nv)
 {
     if (flags & ~SEV_INIT_ES)
         return SEV_INVALID_CONFIG;
-    if (flags & SEV_INIT_ES) {
-        if (tracing(TRACE_ASP))
-            trace(TRACE_ASP, "INIT for SEV-ES guests: not implemented");
+    if (!(flags & SEV_INIT_ES))
+        return SEV_SUCCESS;
+    if (a->chip->level < SEV_ES)
         return SEV_UNSUPPORTED;
-    }
-    return SEV_SUCCESS;
+    if (len != SEV_TMR_BYTES)
+        return SEV_INVALID_LENGTH;
+    if (!tmr || tmr % SEV_TMR_BYTES || !asp_reaches(a, tmr, SEV_TMR_BYTES))
+        return SEV_INVALID_ADDRESS;
+    return nv && nv < tmr + SEV_TMR_BYTES && tmr < nv + SEV_NV_BYTES ? SEV_INVALID_ADDRESS
+                                                                     : SEV_SUCCESS;
 }
 
 static enum sev_status init_from_flash(struct asp *a, struct call *c)
@@ -60,8 +66,10 @@ static enum sev_status init_from_flash(struct asp *a, struct call *c)
 
 enum sev_status asp_check_INIT(struct asp *a, struct call *c)
 {
-    enum sev_status status = check_flags(c->buf.init.flags);
+    const struct sev_cmd_init *b = &c->buf.init;
+    enum sev_status status = check_es(a, b->flags, b->tmr_paddr, b->tmr_len, 0);
 
+    c->tmr = b->flags & SEV_INIT_ES ? b->tmr_paddr : 0;
     return status == SEV_SUCCESS ? init_from_flash(a, c) : status;
 }
 
@@ -69,6 +77,7 @@ void asp_apply_INIT(struct asp *a, struct call *c)
 {
     a->identity = c->identity;
     a->nv_paddr = c->nv_paddr;
+    a->tmr = c->tmr;
     a->state = SEV_PLATFORM_INIT;
     for (unsigned i = 1; i <= a->chip->sev_asids; i++)
         a->asids[i] = ASID_DIRTY;
@@ -87,7 +96,8 @@ enum sev_status asp_check_INIT_EX(struct asp *a, struct call *c)
         return SEV_INVALID_LENGTH;
     if (b->nv_paddr & FRAME_MASK || !asp_reaches(a, b->nv_paddr, SEV_NV_BYTES))
         return SEV_INVALID_ADDRESS;
-    status = check_flags(b->flags);
+    status = check_es(a, b->flags, b->tmr_paddr, b->tmr_len, b->nv_paddr);
+    c->tmr = b->flags & SEV_INIT_ES ? b->tmr_paddr : 0;
     if (status != SEV_SUCCESS)
         return status;
     if (!b->nv_paddr)
@@ -115,7 +125,7 @@ void asp_apply_SHUTDOWN(struct asp *a, struct call *c)
         if (a->guests[i].state != SEV_GUEST_UNINIT)
             asp_guest_end(a, &a->guests[i]);
     wipe(&a->identity, sizeof(a->identity));
-    a->nv_paddr = 0;
+    a->nv_paddr = a->tmr = 0;
     a->state = SEV_PLATFORM_UNINIT;
 }
 
@@ -148,6 +158,7 @@ void asp_apply_PLATFORM_STATUS(struct asp *a, struct call *c)
         .build = a->chip->api_build,
         .state = (uint8_t)a->state,
         .owner = a->identity.external,
+        .flags = a->tmr ? SEV_INIT_ES : 0,
         .guest_count = a->guest_count,
     };
 }

@@ -300,6 +300,8 @@ void cpu_mode_changed(struct cpu *c);
 /* ---- vc.c: automatic exits and #VC (APM2 15.35.3, 15.35.5) ---- */
 /* The exit is one that the hypervisor of a guest with encrypted state sees. */
 bool vc_automatic(uint64_t code, uint64_t info1);
+/* ..and one after which the guest goes on with the next instruction. */
+bool vc_advances(uint64_t code);
 /* #VC at `o`: it did what a hypervisor may not see. `code`, of the exit, is the error code. For
  * VMEXIT_PAGE_NOT_VALIDATED the caller has set CR2. */
 _Noreturn void cpu_vc(struct cpu *c, const struct op *o, uint64_t code);
@@ -399,6 +401,8 @@ void seg_load_real(struct cpu *c, unsigned seg, uint16_t selector);
 /* ---- msr.c, cpuid.c ---- */
 bool msr_read(struct cpu *c, const struct op *o, uint32_t msr, uint64_t *value) MUST_USE;
 bool msr_write(struct cpu *c, const struct op *o, uint32_t msr, uint64_t value) MUST_USE;
+/* No hypervisor can intercept it: the registers of guests with encrypted state. */
+bool msr_is_the_guests(const struct cpu *c, uint32_t msr);
 void features_init(struct cpu *c, const struct chip *chip);
 
 /* ---- svm.c ---- */
@@ -418,6 +422,11 @@ void fpenv_leave(struct cpu *c);
 /* ---- soc.c, for cores ---- */
 /* SEV keys: DRAM key for VMRUN with this ASID, or false: VMEXIT_INVALID. */
 bool soc_asid_key(struct soc *s, uint32_t asid, dram_key *key);
+/* What the chip keeps of an SEV-ES guest's VMSA: is the page at `spa` as it was left, and: this is
+ * how it is left now. */
+struct vmsa;
+bool soc_vmsa_intact(const struct soc *s, uint64_t spa, dram_key key, const struct vmsa *v);
+void soc_vmsa_seal(struct soc *s, uint64_t spa, dram_key key, const struct vmsa *v);
 void soc_wbinvd(struct soc *s, unsigned core);
 /* Which core runs a guest now (NULL: none): its retired instructions move the virtual clock. */
 void soc_running(struct soc *s, struct cpu *c);

@@ -7,7 +7,7 @@
 #define WITH_ERROR                                                                                 \
     (BIT(EXC_DF) | BIT(EXC_TS) | BIT(EXC_NP) | BIT(EXC_SS) | BIT(EXC_GP) | BIT(EXC_PF) |           \
      BIT(EXC_AC) | BIT(EXC_VC))
-#define CONTRIBUTORY (BIT(EXC_DE) | BIT(EXC_TS) | BIT(EXC_NP) | BIT(EXC_SS) | BIT(EXC_GP))
+#define CONTRIBUTORY (BIT(EXC_DE) | BIT(EXC_TS) | BIT(EXC_NP) | BIT(EXC_SS) | BIT(EXC_GP) | BIT(EXC_VC))
 /* RF is clear in the image that these push: they report after the instruction, or are no fault. */
 #define NO_RESUME                                                                                  \
     (BIT(EXC_DB) | BIT(EXC_NMI) | BIT(EXC_BP) | BIT(EXC_OF) | BIT(EXC_DF) | BIT(EXC_MC))
@@ -370,6 +370,8 @@ static void intercept_exception(struct cpu *c, const struct op *o, unsigned vec,
 {
     if (!c->guest || vec > 31 || !(c->vmcb.intercept_exception >> vec & 1))
         return;
+    if (c->es && vec == EXC_VC) /* it stands for an exit already (APM2 15.35.5) */
+        return;
     cpu_exit(c, o, VMEXIT_EXCEPTION + vec, has_error ? error : 0,
              vec == EXC_PF ? c->fault_address : 0);
 }
@@ -419,6 +421,8 @@ void event_raise(struct cpu *c, unsigned vec, bool has_error, uint32_t error)
         vec = EXC_DF;
         has_error = true;
         error = 0;
+        if (c->es) /* an intercept is #VC there, and that would be the third */
+            c->exitintinfo = EVENT_VALID | EVENT_TYPE_EXCEPT | EXC_DF;
         intercept_exception(c, NULL, vec, has_error, error);
     }
     if (vec == EXC_PF)

@@ -17,6 +17,8 @@ static void do_cpuid(struct cpu *c, const struct op *o)
 {
     uint32_t out[4];
 
+    if (c->es) /* always (APM2 15.35.3) */
+        cpu_vc(c, o, VMEXIT_CPUID);
     cpu_intercept(c, o);
     cpu_cpuid(c, (uint32_t)c->r[RAX], (uint32_t)c->r[RCX], out);
     c->r[RAX] = out[0];
@@ -87,6 +89,8 @@ static void do_random(struct cpu *c, const struct op *o)
 EXEC_ANY(random, do_random);
 
 /* ---- MSRs ---- */
+#define MSR_EFER 0xC0000080u
+
 /* Two bits a register, read and write, in three ranges; what is in none always exits (APM2
  * 15.11). */
 static bool msr_is_intercepted(struct cpu *c, uint32_t msr, bool write)
@@ -95,6 +99,8 @@ static bool msr_is_intercepted(struct cpu *c, uint32_t msr, bool write)
     uint8_t byte;
 
     if (!c->guest || !(c->vmcb.intercept3 & INTERCEPT_BIT(VMEXIT_MSR)))
+        return false;
+    if (msr_is_the_guests(c, msr))
         return false;
     for (unsigned i = 0; i < COUNT(starts); i++) {
         uint32_t n = msr - starts[i];
@@ -134,6 +140,8 @@ static void do_wrmsr(struct cpu *c, const struct op *o)
     intercept_msr(c, o, msr, true);
     if (!msr_write(c, o, msr, v))
         cpu_fault(c, o, EXC_GP, 0);
+    if (msr == MSR_EFER && c->es && c->vmcb.intercept4 & INTERCEPT_BIT(VMEXIT_EFER_TRAP))
+        cpu_exit_after(c, o, op_next_rip(c, o), VMEXIT_EFER_TRAP, c->efer);
     LEAVE_AFTER(c, o);
 }
 EXEC_ANY(wrmsr, do_wrmsr);
@@ -249,8 +257,7 @@ EXEC_ANY(sti, do_sti);
 static void do_hlt(struct cpu *c, const struct op *o)
 {
     need_cpl0(c, o);
-    if (c->guest && c->vmcb.intercept3 & INTERCEPT_BIT(VMEXIT_HLT))
-        cpu_exit(c, o, VMEXIT_HLT, 0, 0);
+    cpu_intercept(c, o);
     refuse_op(c, o, "HLT that no hypervisor intercepts");
 }
 EXEC_ANY(hlt, do_hlt);
@@ -359,6 +366,15 @@ static void do_svm(struct cpu *c, const struct op *o)
     refuse_op(c, o, insn_rows[o->form].form);
 }
 EXEC_ANY(svm, do_svm);
+
+/* A call of the hypervisor that no intercept can swallow; else VMMCALL (APM2 15.35.6). */
+static void do_vmgexit(struct cpu *c, const struct op *o)
+{
+    if (c->es)
+        cpu_exit_after(c, o, op_next_rip(c, o), VMEXIT_VMGEXIT, 0);
+    do_vmmcall(c, o);
+}
+EXEC_ANY(vmgexit, do_vmgexit);
 
 /* Only system management mode, which this silicon never enters, knows RSM. */
 static void do_rsm(struct cpu *c, const struct op *o)

@@ -118,6 +118,13 @@ static void intercept_cr(struct cpu *c, const struct op *o, unsigned n, bool wri
                  gpr < 0 ? 0 : BIT(63) | (unsigned)gpr, 0);
 }
 
+/* After a write, for guests with encrypted state alone (APM2 15.35.10). */
+static void trap_cr(struct cpu *c, const struct op *o, unsigned n, uint64_t next, uint64_t v)
+{
+    if (c->es && c->vmcb.intercept4 >> (16 + n) & 1)
+        cpu_exit_after(c, o, next, VMEXIT_CR_TRAP + n, v);
+}
+
 /* A write that changes more of CR0 than TS and MP; LMSW may also leave for it. */
 static void intercept_cr0_selective(struct cpu *c, const struct op *o, uint64_t v, int gpr)
 {
@@ -179,9 +186,10 @@ static void write_cr(struct cpu *c, const struct op *o, unsigned n, uint64_t v)
 static void do_mov_to_cr(struct cpu *c, const struct op *o)
 {
     unsigned n = cr_number(c, o, o->d);
-    uint64_t next = op_next_rip(c, o);
+    uint64_t next = op_next_rip(c, o), v = long64(c) ? c->r[o->s] : (uint32_t)c->r[o->s];
 
-    write_cr(c, o, n, long64(c) ? c->r[o->s] : (uint32_t)c->r[o->s]);
+    write_cr(c, o, n, v);
+    trap_cr(c, o, n, next, v);
     c->rip = next;
     LEAVE(c);
 }
@@ -193,6 +201,7 @@ static void do_clts(struct cpu *c, const struct op *o)
     intercept_cr(c, o, 0, true, -1);
     c->cr0 &= ~CR0_TS;
     cpu_mode_changed(c);
+    trap_cr(c, o, 0, op_next_rip(c, o), c->cr0);
     LEAVE_AFTER(c, o);
 }
 EXEC_ANY(clts, do_clts);
@@ -208,6 +217,7 @@ static void do_lmsw(struct cpu *c, const struct op *o)
     intercept_cr(c, o, 0, true, -1);
     intercept_cr0_selective(c, o, v, -1);
     set_cr0(c, v);
+    trap_cr(c, o, 0, next, c->cr0);
     c->rip = next;
     LEAVE(c);
 }

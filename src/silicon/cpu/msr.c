@@ -11,6 +11,9 @@ struct msr {
     msr_fn *fn;   /* special ones */
 };
 
+#define MSR_GHCB       0xC0010130u
+#define MSR_SEV_STATUS 0xC0010131u
+
 enum { ANY, CANONICAL, LOW32, ZERO };
 
 static bool canonical(uint64_t v)
@@ -33,6 +36,8 @@ static bool msr_efer(struct cpu *c, const struct op *o, uint64_t *v, bool write)
     if ((*v ^ c->efer) & EFER_LME && c->cr0 & CR0_PG)
         return false;
     c->efer = (*v & ~EFER_LMA) | (c->efer & EFER_LMA);
+    if (c->es) /* the guest cannot leave the wall (APM2 15.35.10) */
+        c->efer |= EFER_SVME;
     mmu_flush_all(c);
     cpu_mode_changed(c);
     return true;
@@ -93,8 +98,25 @@ static bool msr_sev_status(struct cpu *c, const struct op *o, uint64_t *v, bool 
     (void)o;
     if (write)
         return false;
-    *v = c->guest && c->sev;
+    *v = (c->guest && c->sev) | (uint64_t)c->es << 1 | c->sev_features << 2;
     return true;
+}
+
+/* Where guest and hypervisor meet (APM2 15.35.7): there for guests alone. */
+static bool msr_ghcb(struct cpu *c, const struct op *o, uint64_t *v, bool write)
+{
+    (void)o;
+    if (!c->es)
+        return false;
+    if (write)
+        c->ghcb = *v;
+    *v = c->ghcb;
+    return true;
+}
+
+bool msr_is_the_guests(const struct cpu *c, uint32_t number)
+{
+    return c->es && (number == MSR_GHCB || number == MSR_SEV_STATUS);
 }
 
 #define FIELD(name) offsetof(struct cpu, name)
@@ -115,7 +137,8 @@ static const struct msr msrs[] = {
     {0xC0000101, 0, ANY, msr_gs_base},
     {0xC0000102, FIELD(kernel_gs_base), CANONICAL, NULL},
     {0xC0000103, FIELD(tsc_aux), LOW32, NULL},
-    {0xC0010131, 0, ANY, msr_sev_status},
+    {MSR_GHCB, 0, ANY, msr_ghcb},
+    {MSR_SEV_STATUS, 0, ANY, msr_sev_status},
 };
 
 static const struct msr *find_msr(uint32_t number)

@@ -8,6 +8,8 @@
 
 #define SLICE 100000
 
+#define DR6_BS BIT(14)
+
 /* What run() finds after an unwind. */
 enum unwound { RAN, FAULTED, EXITED };
 
@@ -52,17 +54,27 @@ _Noreturn void cpu_page_fault(struct cpu *c, const struct op *o, uint64_t la, ui
     cpu_fault(c, o, EXC_PF, error);
 }
 
-_Noreturn void cpu_exit(struct cpu *c, const struct op *o, uint64_t code, uint64_t info1,
-                        uint64_t info2)
+static void note_exit(struct cpu *c, uint64_t code, uint64_t info1, uint64_t info2, uint64_t nrip)
 {
-    settle(c, o);
     c->vmcb.exitcode = code;
     c->vmcb.exitinfo1 = info1;
     c->vmcb.exitinfo2 = info2;
-    c->vmcb.nrip = o ? c->rip + o->len : 0;
+    c->vmcb.nrip = nrip;
+}
+
+_Noreturn void cpu_exit(struct cpu *c, const struct op *o, uint64_t code, uint64_t info1,
+                        uint64_t info2)
+{
+    if (c->es && o && vc_advances(code))
+        cpu_exit_after(c, o, op_next_rip(c, o), code, info1);
+    note_exit(c, code, info1, info2, o ? op_rip(c, o) + o->len : 0);
+    if (c->es && !vc_automatic(code, info1))
+        cpu_vc(c, o, code);
+    settle(c, o);
     longjmp(*c->unwind, EXITED);
 }
 
+/* A single step ends with the instruction, but the trap waits until the guest is back. */
 _Noreturn void cpu_exit_after(struct cpu *c, const struct op *o, uint64_t next, uint64_t code,
                               uint64_t info1)
 {
@@ -70,10 +82,13 @@ _Noreturn void cpu_exit_after(struct cpu *c, const struct op *o, uint64_t next, 
     c->rip = next;
     c->retired++;
     c->shadow = false;
-    c->vmcb.exitcode = code;
-    c->vmcb.exitinfo1 = info1;
-    c->vmcb.exitinfo2 = 0;
-    c->vmcb.nrip = next;
+    if (c->rflags & RFLAGS_TF) {
+        c->dr[6] |= DR6_BS;
+        c->debug_pending = true;
+    }
+    if (c->stepping)
+        c->rflags &= ~RFLAGS_RF;
+    note_exit(c, code, info1, 0, next);
     longjmp(*c->unwind, EXITED);
 }
 
@@ -82,7 +97,7 @@ void cpu_intercept(struct cpu *c, const struct op *o)
     unsigned code = insn_rows[o->form].exit;
     uint32_t on;
 
-    if (!c->guest || code < 0x60)
+    if (!c->guest || code < 0x60 || (c->es && code == VMEXIT_IRET)) /* APM2 15.35.5 */
         return;
     on = code < 0x80 ? c->vmcb.intercept3 : code < 0x90 ? c->vmcb.intercept4 : 0;
     if (on & INTERCEPT_BIT(code))
@@ -164,7 +179,6 @@ static void run_careful(struct cpu *c)
     uint64_t before = c->rip;
     struct block *b;
     bool loads_rf;
-
     if (!(c->rflags & RFLAGS_RF) && c->dr[7] & 0xFF) {
         unsigned hit = debug_match(c, code_linear(c, c->rip), 1, ACCESS_FETCH);
 
@@ -188,7 +202,7 @@ static void run_careful(struct cpu *c)
     if (was_shadow)
         c->shadow = false;
     if (step)
-        c->dr[6] |= BIT(14);
+        c->dr[6] |= DR6_BS;
     if (step || c->debug_pending) {
         c->debug_pending = false;
         cpu_fault(c, NULL, EXC_DB, 0);
@@ -218,6 +232,13 @@ static void step(struct cpu *c)
         run_free(c);
 }
 
+/* Events take time: with a handler that faults at once no timer would come. */
+static void raise_event(struct cpu *c, unsigned vec, uint32_t error)
+{
+    event_raise(c, vec, event_has_error(vec), error);
+    c->retired++;
+}
+
 void run(struct cpu *c)
 {
     jmp_buf here;
@@ -231,16 +252,20 @@ void run(struct cpu *c)
         c->link_from = NULL;
         c->stepping = false;
         c->shadow = false;
-        event_raise(c, (unsigned)c->fault_vector, event_has_error((unsigned)c->fault_vector),
-                    c->fault_error);
-        c->retired++; /* events take time: with a handler that faults at once no timer would come */
+        c->debug_pending = false; /* what faults has not happened */
+        raise_event(c, (unsigned)c->fault_vector, c->fault_error);
         break;
     case EXITED:
+        c->stepping = false;
         goto out;
     default:
-        event_inject(c);
+        if (c->debug_pending) { /* of an instruction that left by a trap-like exit */
+            c->debug_pending = false;
+            raise_event(c, EXC_DB, 0);
+        }
         break;
     }
+    event_inject(c); /* if that still waits */
     for (;;)
         step(c);
 out:

@@ -4,7 +4,7 @@
  * is the caller's stack. Everything else is as the manual has it: the guest comes from the VMCB in
  * DRAM and goes back there.
  */
-#include "silicon/cpu/cpu.h"
+#include "silicon/cpu/svm.h"
 
 #include <stdlib.h>
 
@@ -12,6 +12,7 @@
     (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_SVME | EFER_FFXSR | BIT(13))
 #define SYSCFG_MEM_ENCRYPT BIT(23)
 #define HWCR_SMMLOCK       BIT(0)
+#define VIRT_EXT_LBR       BIT(0)
 
 /* ---- segments ---- */
 static struct seg seg_from(const struct vmcb_seg *v)
@@ -50,16 +51,38 @@ static const char *illegal_state(const struct vmcb_save *s)
     return NULL;
 }
 
+/* ASIDs below the lowest for SEV without ES hold guests whose state is encrypted (APM2 15.35.2). */
+static const char *illegal_plain_asid(const struct cpu *c, const struct vmcb_control *v)
+{
+    return v->asid < soc_chip(c->soc)->min_sev_asid ? "the ASID is for guests with encrypted state"
+                                                    : NULL;
+}
+
+/* APM2 15.35.2, 15.35.8: a guest's INT3, INTO and INT n cannot be forged. */
+static const char *illegal_es_controls(const struct vmcb_control *v)
+{
+    uint64_t type = v->eventinj & EVENT_TYPE_MASK;
+    unsigned vec = EVENT_VECTOR(v->eventinj);
+
+    if (!(v->virt_ext & VIRT_EXT_LBR))
+        return "SEV-ES needs LBR virtualisation";
+    if (!(v->eventinj & EVENT_VALID))
+        return NULL;
+    if (type == EVENT_TYPE_SWINT)
+        return "EVENTINJ of a software interrupt into a guest with encrypted state";
+    if (type == EVENT_TYPE_EXCEPT && (vec == EXC_BP || vec == EXC_OF))
+        return "EVENTINJ of #BP or #OF into a guest with encrypted state";
+    return NULL;
+}
+
 static const char *illegal_controls(struct cpu *c, const struct vmcb_control *v)
 {
     if (!(v->intercept4 & INTERCEPT_BIT(VMEXIT_VMRUN)))
         return "VMRUN is not intercepted";
     if (v->asid == 0)
         return "ASID 0 is the host's";
-    if (v->nested_ctl & NESTED_SEV_ES)
-        return "SEV-ES guests are not implemented";
     if (!(v->nested_ctl & NESTED_SEV))
-        return NULL;
+        return v->nested_ctl & NESTED_SEV_ES ? "SEV-ES needs SEV" : NULL;
     if (!(v->nested_ctl & NESTED_NP))
         return "SEV needs nested paging";
     if (!(c->host_hwcr & HWCR_SMMLOCK))
@@ -70,11 +93,11 @@ static const char *illegal_controls(struct cpu *c, const struct vmcb_control *v)
         return "the ASID is above the chip's highest encrypted one";
     if (!soc_asid_key(c->soc, v->asid, &c->key))
         return "no launched guest's key is active for the ASID";
-    return NULL;
+    return v->nested_ctl & NESTED_SEV_ES ? illegal_es_controls(v) : illegal_plain_asid(c, v);
 }
 
 /* ---- load and save ---- */
-static void load_save_area(struct cpu *c, const struct vmcb_save *s)
+void save_area_load(struct cpu *c, const struct vmcb_save *s)
 {
     c->seg[ES] = seg_from(&s->es);
     c->seg[CS] = seg_from(&s->cs);
@@ -106,7 +129,7 @@ static void load_save_area(struct cpu *c, const struct vmcb_save *s)
     c->dbgctl = s->dbgctl;
 }
 
-static void save_save_area(const struct cpu *c, struct vmcb_save *s)
+void save_area_store(const struct cpu *c, struct vmcb_save *s)
 {
     s->es = seg_to(&c->seg[ES]);
     s->cs = seg_to(&c->seg[CS]);
@@ -141,6 +164,9 @@ static void load_controls(struct cpu *c)
     c->cbit = c->sev ? BIT(soc_chip(c->soc)->cbit) : 0;
     if (!c->sev)
         c->key = DRAM_PLAIN;
+    c->es = c->snp = false;
+    c->vmpl = 0;
+    c->sev_features = 0;
     c->inject = -1;
     c->exitintinfo = 0;
     c->debug_pending = false;
@@ -168,63 +194,114 @@ static void flush_as_asked(struct cpu *c)
     }
 }
 
-static void save_exit(struct cpu *c, struct vmcb *image)
+static void save_exit(struct cpu *c, struct vmcb_control *to)
 {
-    struct vmcb_control *to = &image->control;
     const struct vmcb_control *from = &c->vmcb;
 
     to->exitcode = from->exitcode;
     to->exitinfo1 = from->exitinfo1;
     to->exitinfo2 = from->exitinfo2;
     to->exitintinfo = c->exitintinfo;
-    to->nrip = from->nrip;
-    to->insn_len = from->insn_len;
-    memcpy(to->insn_bytes, from->insn_bytes, sizeof(to->insn_bytes));
     to->vintr = (from->vintr & ~UINT64_C(0xFF)) | (c->cr8 & 0xF);
     to->interrupt_state = c->shadow;
     to->eventinj = 0; /* V is cleared once the event is delivered or reported in EXITINTINFO */
     to->tlb_control = 0;
 }
 
-static void refuse(struct cpu *c, uint64_t spa, struct vmcb *image, const char *why)
+/* Decode assists: not for guests with encrypted state. */
+static void save_assists(const struct cpu *c, struct vmcb_control *to)
 {
-    warn("VMRUN of the VMCB at %#llx: VMEXIT_INVALID: %s", (unsigned long long)spa, why);
-    image->control.exitcode = VMEXIT_INVALID;
+    to->nrip = c->vmcb.nrip;
+    to->insn_len = c->vmcb.insn_len;
+    memcpy(to->insn_bytes, c->vmcb.insn_bytes, sizeof(to->insn_bytes));
+}
+
+/* All that a hypervisor hears of encrypted state. */
+static void save_es_exit(const struct cpu *c, struct vmcb_control *to)
+{
+    to->interrupt_state |= c->rflags & RFLAGS_IF ? GUEST_INTERRUPT_MASK : 0;
+    to->ghcb_gpa = c->ghcb;
+    to->guest_sev_features = c->sev_features & (BIT(62) - 1);
+    if (c->sev_features & SEV_FEATURE_VMGEXIT_PARAMETER && c->vmcb.exitcode == VMEXIT_VMGEXIT) {
+        to->vmgexit_rax = c->r[RAX];
+        to->vmgexit_cpl = c->cpl;
+    }
+}
+
+static void refuse(struct cpu *c, uint64_t spa, struct vmcb *image, uint64_t code, const char *why)
+{
+    warn("VMRUN of the VMCB at %#llx: %s: %s", (unsigned long long)spa,
+         code == VMEXIT_BUSY ? "VMEXIT_BUSY" : "VMEXIT_INVALID", why);
+    image->control.exitcode = code;
     if (!soc_write(c->soc, spa, image, sizeof(*image)))
         warn("the VMCB at %#llx is outside DRAM", (unsigned long long)spa);
 }
 
-void cpu_vmrun(struct cpu *c, uint64_t vmcb_spa)
+static void run_guest(struct cpu *c, uint64_t cr3)
 {
-    struct vmcb image;
-    const char *why;
-
-    if (vmcb_spa & FRAME_MASK || !soc_read(c->soc, vmcb_spa, &image, sizeof(image))) {
-        warn("VMRUN: the VMCB address %#llx is unaligned or outside DRAM",
-             (unsigned long long)vmcb_spa);
-        return;
-    }
-    why = c->host_efer & EFER_SVME ? illegal_state(&image.save) : "the host's EFER.SVME is clear";
-    if (!why)
-        why = illegal_controls(c, &image.control);
-    if (why) {
-        refuse(c, vmcb_spa, &image, why);
-        return;
-    }
-    c->vmcb = image.control;
-    c->vmcb.insn_len = 0;
-    c->guest = true;
-    load_controls(c);
-    load_save_area(c, &image.save);
-    mmu_world(c, image.save.cr3);
+    mmu_world(c, cr3);
     flush_as_asked(c);
     cpu_mode_changed(c);
     soc_running(c->soc, c);
     run(c);
     soc_running(c->soc, NULL);
     c->guest = false;
-    save_exit(c, &image);
-    save_save_area(c, &image.save);
+}
+
+/* The save area of the VMCB stays as the host left it (APM2 15.35.8). */
+static void run_encrypted(struct cpu *c, struct vmcb *image, struct vmsa *v)
+{
+    struct vmsa host;
+
+    vmsa_enter(c, v, &host);
+    save_area_load(c, vmsa_save_area(v));
+    run_guest(c, v->cr3);
+    save_exit(c, &image->control);
+    save_es_exit(c, &image->control);
+    vmsa_leave(c, v, &host);
+}
+
+static void run_plain(struct cpu *c, struct vmcb *image)
+{
+    save_area_load(c, &image->save);
+    run_guest(c, image->save.cr3);
+    save_exit(c, &image->control);
+    save_assists(c, &image->control);
+    save_area_store(c, &image->save);
+}
+
+void cpu_vmrun(struct cpu *c, uint64_t vmcb_spa)
+{
+    uint64_t code = VMEXIT_INVALID;
+    struct vmcb image;
+    struct vmsa vmsa;
+    const char *why;
+    bool es;
+
+    if (vmcb_spa & FRAME_MASK || !soc_read(c->soc, vmcb_spa, &image, sizeof(image))) {
+        warn("VMRUN: the VMCB address %#llx is unaligned or outside DRAM",
+             (unsigned long long)vmcb_spa);
+        return;
+    }
+    es = image.control.nested_ctl & NESTED_SEV_ES;
+    why = c->host_efer & EFER_SVME ? illegal_controls(c, &image.control)
+                                   : "the host's EFER.SVME is clear";
+    if (!why && es)
+        why = vmsa_open(c, &image.control, &vmsa, &code);
+    if (!why)
+        why = illegal_state(es ? vmsa_save_area(&vmsa) : &image.save);
+    if (why) {
+        refuse(c, vmcb_spa, &image, code, why);
+        return;
+    }
+    c->vmcb = image.control;
+    c->vmcb.insn_len = 0;
+    c->guest = true;
+    load_controls(c);
+    if (es)
+        run_encrypted(c, &image, &vmsa);
+    else
+        run_plain(c, &image);
     if (!soc_write(c->soc, vmcb_spa, &image, sizeof(image)))
         warn("the VMCB at %#llx left DRAM", (unsigned long long)vmcb_spa);
 }
@@ -245,6 +322,38 @@ void event_inject(struct cpu *c)
 }
 
 /* ---- VMLOAD, VMSAVE (APM2 15.5.2) ---- */
+void more_state_load(struct cpu *c, const struct vmcb_save *s)
+{
+    c->seg[FS] = seg_from(&s->fs);
+    c->seg[GS] = seg_from(&s->gs);
+    c->tr = seg_from(&s->tr);
+    c->ldtr = seg_from(&s->ldtr);
+    c->kernel_gs_base = s->kernel_gs_base;
+    c->star = s->star;
+    c->lstar = s->lstar;
+    c->cstar = s->cstar;
+    c->sfmask = s->sfmask;
+    c->sysenter_cs = s->sysenter_cs;
+    c->sysenter_esp = s->sysenter_esp;
+    c->sysenter_eip = s->sysenter_eip;
+}
+
+void more_state_store(const struct cpu *c, struct vmcb_save *s)
+{
+    s->fs = seg_to(&c->seg[FS]);
+    s->gs = seg_to(&c->seg[GS]);
+    s->tr = seg_to(&c->tr);
+    s->ldtr = seg_to(&c->ldtr);
+    s->kernel_gs_base = c->kernel_gs_base;
+    s->star = c->star;
+    s->lstar = c->lstar;
+    s->cstar = c->cstar;
+    s->sfmask = c->sfmask;
+    s->sysenter_cs = c->sysenter_cs;
+    s->sysenter_esp = c->sysenter_esp;
+    s->sysenter_eip = c->sysenter_eip;
+}
+
 void cpu_vmload(struct cpu *c, uint64_t vmcb_spa)
 {
     struct vmcb_save s;
@@ -253,18 +362,7 @@ void cpu_vmload(struct cpu *c, uint64_t vmcb_spa)
         warn("VMLOAD from %#llx, outside DRAM", (unsigned long long)vmcb_spa);
         return;
     }
-    c->seg[FS] = seg_from(&s.fs);
-    c->seg[GS] = seg_from(&s.gs);
-    c->tr = seg_from(&s.tr);
-    c->ldtr = seg_from(&s.ldtr);
-    c->kernel_gs_base = s.kernel_gs_base;
-    c->star = s.star;
-    c->lstar = s.lstar;
-    c->cstar = s.cstar;
-    c->sfmask = s.sfmask;
-    c->sysenter_cs = s.sysenter_cs;
-    c->sysenter_esp = s.sysenter_esp;
-    c->sysenter_eip = s.sysenter_eip;
+    more_state_load(c, &s);
 }
 
 void cpu_vmsave(struct cpu *c, uint64_t vmcb_spa)
@@ -276,18 +374,7 @@ void cpu_vmsave(struct cpu *c, uint64_t vmcb_spa)
         warn("VMSAVE to %#llx, outside DRAM", (unsigned long long)vmcb_spa);
         return;
     }
-    s.fs = seg_to(&c->seg[FS]);
-    s.gs = seg_to(&c->seg[GS]);
-    s.tr = seg_to(&c->tr);
-    s.ldtr = seg_to(&c->ldtr);
-    s.kernel_gs_base = c->kernel_gs_base;
-    s.star = c->star;
-    s.lstar = c->lstar;
-    s.cstar = c->cstar;
-    s.sfmask = c->sfmask;
-    s.sysenter_cs = c->sysenter_cs;
-    s.sysenter_esp = c->sysenter_esp;
-    s.sysenter_eip = c->sysenter_eip;
+    more_state_store(c, &s);
     if (!soc_write(c->soc, at, &s, sizeof(s)))
         warn("VMSAVE to %#llx, outside DRAM", (unsigned long long)vmcb_spa);
 }

@@ -27,6 +27,12 @@ bool vc_automatic(uint64_t code, uint64_t info1)
     }
 }
 
+/* Of those that instructions can be intercepted for; traps advance by nature. */
+bool vc_advances(uint64_t code)
+{
+    return code == VMEXIT_PAUSE || code == VMEXIT_HLT || code == VMEXIT_IDLE_HLT;
+}
+
 _Noreturn void cpu_vc(struct cpu *c, const struct op *o, uint64_t code)
 {
     cpu_fault(c, o, EXC_VC, (uint32_t)code);
