@@ -188,7 +188,7 @@ static enum status place_params(struct boot_job *job, uint64_t base, uint8_t *pa
     params[TYPE_OF_LOADER] = LOADER_UNKNOWN;
     params[LOADFLAGS] |= LOADED_HIGH;
     store32(params + CODE32_START, (uint32_t)base);
-    store64(params + SETUP_DATA, 0);
+    store64(params + SETUP_DATA, job->plan->setup_data);
     store64(params + ACPI_RSDP_ADDR, req->rsdp);
     params[E820_ENTRIES] = (uint8_t)n;
     for (unsigned i = 0; i < n; i++) {

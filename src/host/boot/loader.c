@@ -68,6 +68,8 @@ static enum status load(struct boot_job *job)
     static boot_format *const formats[] = {boot_linux, boot_multiboot, boot_pvh};
     enum status s = place_blobs(job);
 
+    if (s == OK)
+        s = boot_confidential(job);
     if (s != OK)
         return s;
     for (size_t i = 0; i < COUNT(formats); i++) {

@@ -34,6 +34,8 @@ struct boot_request {
     uint64_t ram_low;  /* RAM is [0, ram_low) ... */
     uint64_t ram_high; /* ... and [4 GiB, ram_high); 4 GiB when there is none */
     uint64_t c_mask;   /* the C-bit as leaf page table entries carry it; 0 without SEV */
+    bool snp;          /* SEV-SNP: with the pages and the blob that firmware would hand over */
+    bool park_aps;     /* SEV-ES: with what the other processors begin with */
 
     const struct boot_blob *blobs;
     unsigned blob_count;
@@ -44,9 +46,17 @@ struct boot_request {
     void *ctx;
 };
 
+/* What a launch region is to be launched as. */
+enum boot_page {
+    BOOT_MEASURED,
+    BOOT_CPUID,   /* SEV-SNP: the firmware checks the CPUID table that it holds */
+    BOOT_SECRETS, /* SEV-SNP: the firmware fills it */
+};
+
 struct boot_region {
     uint64_t gpa, len;
     const char *what;
+    enum boot_page page;
 };
 
 /* Where and how the boot processor begins. 32-bit: flat segments, paging off. 64-bit: CR3 and long
@@ -59,6 +69,9 @@ struct boot_start {
 struct boot_plan {
     const char *format; /* "bzImage", "multiboot", "PVH ELF" */
     struct boot_start start;
+    uint64_t ap_code;       /* SEV-ES: where the others begin, in real mode; 0: nowhere */
+    uint64_t ap_jump_table; /* SEV-ES: whence they go on (GHCB 2.03, 4.1.4) */
+    uint64_t setup_data;    /* SEV-SNP: first node of Linux' list, the one with the blob */
     struct boot_region region[BOOT_REGIONS];
     unsigned regions;
 };
@@ -75,8 +88,15 @@ struct e820 {
 #define E820_MAX 8
 unsigned boot_e820(uint64_t ram_low, uint64_t ram_high, struct e820 map[E820_MAX]);
 
-/* Where ACPI tables may lie: below 1 MiB, E820 type 3, so that Linux maps them with the C-bit. */
+/* Where ACPI tables may lie: below 1 MiB, E820 type 3, so that Linux maps them with the C-bit. The
+ * pages of confidential guests are at its end, for the same reason. */
 #define BOOT_ACPI_BASE 0xE0000u
 #define BOOT_ACPI_END  0x100000u
+
+#define BOOT_AP_CODE       0xFB000u
+#define BOOT_AP_JUMP_TABLE 0xFC000u
+#define BOOT_CPUID_PAGE    0xFD000u
+#define BOOT_SECRETS_PAGE  0xFE000u
+#define BOOT_BLOB_PAGE     0xFF000u
 
 #endif

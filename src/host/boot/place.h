@@ -40,6 +40,9 @@ enum status boot_fill(struct boot_job *job, uint64_t from, uint64_t to, const ch
 
 enum status boot_place_gdt(struct boot_job *job) MUST_USE;
 
+/* What guests with encrypted state find where there is no firmware (confidential.c). */
+enum status boot_confidential(struct boot_job *job) MUST_USE;
+
 /* Each format: `*claimed` false (and OK) where the file is not of it. */
 typedef enum status boot_format(struct boot_job *job, bool *claimed);
 boot_format boot_linux, boot_multiboot, boot_pvh;
