@@ -101,6 +101,7 @@ static enum status build(struct soc *s, const struct soc_config *cfg, struct err
         why = cpu_new(s, s->dram, cfg->chip, i, &s->core[i], err);
         if (why != OK)
             return why;
+        s->core[i]->rmp = s->rmp;
         s->cores++;
     }
     dram_watch(s->dram, frame_changed, s);

@@ -204,6 +204,7 @@ struct cpu {
     /* ---- the world it runs in ---- */
     struct soc *soc;
     struct dram *dram;
+    struct rmp *rmp;
     unsigned id;
     uint64_t features[2];     /* bit per FEAT_ */
     bool guest;               /* between VMRUN and #VMEXIT */
@@ -216,6 +217,8 @@ struct cpu {
     bool es, snp;
     uint8_t vmpl;
     uint64_t vmsa_spa, sev_features, ghcb;
+    uint64_t virtual_tom;         /* SEV_FEATURE_VTOM: data below is private, the rest is not */
+    uint64_t tsc_scale, tsc_plus; /* Secure TSC: 8.32 fixed point, and what is added */
     uint64_t host_efer, host_hsave, host_syscfg, host_hwcr, host_vm_cr;
     uint64_t tsc_offset; /* written TSC - clock */
 
