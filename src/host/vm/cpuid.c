@@ -26,6 +26,13 @@ static void flag(uint32_t *reg, unsigned bit, bool on)
     *reg = on ? *reg | 1u << bit : *reg & ~(1u << bit);
 }
 
+/* Of a guest with encrypted state the host knows what the last CPUID event told: XCR0 is other than
+ * its reset value where XSAVE is in use. */
+static bool os_xsave(const struct vcpu *v)
+{
+    return vcpu_encrypted(v) ? v->xcr0 > 1 : v->vmcb.save.cr4 & CR4_OSXSAVE;
+}
+
 static void leaf_0000_0001(struct vcpu *v, uint32_t sub, uint32_t out[4])
 {
     uint64_t base = 0;
@@ -36,7 +43,7 @@ static void leaf_0000_0001(struct vcpu *v, uint32_t sub, uint32_t out[4])
     flag(&out[ECX], 3, false); /* MONITOR */
     flag(&out[ECX], 21, true); /* x2APIC */
     flag(&out[ECX], 24, true); /* TSC deadline */
-    flag(&out[ECX], 27, v->vmcb.save.cr4 & CR4_OSXSAVE);
+    flag(&out[ECX], 27, os_xsave(v));
     flag(&out[ECX], 31, true);                 /* hypervisor */
     flag(&out[EDX], 9, base & BIT(11));        /* APIC, unless disabled */
     flag(&out[EDX], 28, v->vm->cfg.vcpus > 1); /* HTT: more than one in the package */
@@ -80,7 +87,7 @@ static void leaf_0000_000b(struct vcpu *v, uint32_t sub, uint32_t out[4])
 /* EBX of subleaf 0 is the size for what XCR0 enables now (APM3, CPUID Fn0000_000D). */
 static void leaf_0000_000d(struct vcpu *v, uint32_t sub, uint32_t out[4])
 {
-    uint64_t xcr0 = cpu_xgetbv(v->core);
+    uint64_t xcr0 = vcpu_encrypted(v) ? v->xcr0 : cpu_xgetbv(v->core);
     uint32_t size = 576, part[4];
 
     if (sub != 0)
@@ -159,6 +166,8 @@ static void leaf_8000_001f(struct vcpu *v, uint32_t sub, uint32_t out[4])
     if (v->vm->cfg.sev == SEV_OFF)
         return;
     out[EAX] = 1u << 1;
+    flag(&out[EAX], 3, v->vm->cfg.sev >= SEV_ES);
+    flag(&out[EAX], 4, v->vm->cfg.sev >= SEV_SNP);
     out[EBX] = v->vm->host->chip->cbit | 1u << 6;
 }
 

@@ -92,11 +92,13 @@ static void exit_invalid(struct vcpu *v)
              s->rip, c->eventinj);
 }
 
-static const struct {
+struct row {
     uint64_t code;
     const char *name;
     void (*handle)(struct vcpu *v);
-} exits[] = {
+};
+
+static const struct row exits[] = {
     {VMEXIT_INTR, "INTR", exit_nothing},   {VMEXIT_NMI, "NMI", exit_nothing},
     {VMEXIT_SMI, "SMI", exit_nothing},     {VMEXIT_INIT, "INIT", exit_nothing},
     {VMEXIT_VINTR, "VINTR", exit_nothing}, {VMEXIT_RDPMC, "RDPMC", exit_gp},
@@ -113,29 +115,93 @@ static const struct {
     {VMEXIT_NPF, "NPF", exit_npf},         {VMEXIT_INVALID, "INVALID", exit_invalid},
 };
 
+/* ---- guests with encrypted state: the automatic exits (APM2 15.35.3) --------------------------
+ */
+
+/* The core is past the instruction already. */
+static void exit_hlt_encrypted(struct vcpu *v)
+{
+    v->halted = true;
+    v->yield = true;
+}
+
+static void exit_pause_encrypted(struct vcpu *v)
+{
+    v->yield = true;
+}
+
+static void exit_shutdown_encrypted(struct vcpu *v)
+{
+    vm_crash(v->vm, "triple fault on vCPU %u, whose registers are encrypted", v->index);
+}
+
+static void exit_invalid_encrypted(struct vcpu *v)
+{
+    const struct vmcb_control *c = &v->vmcb.control;
+
+    vm_crash(v->vm,
+             "VMRUN refuses vCPU %u (%s): ASID %u, NESTED_CTL %" PRIx64 ", VMSA at %" PRIx64
+             ", EVENTINJ %" PRIx64,
+             v->index, c->exitcode == VMEXIT_BUSY ? "VMEXIT_BUSY" : "VMEXIT_INVALID", c->asid,
+             c->nested_ctl, c->vmsa_pa, c->eventinj);
+}
+
+static const struct row exits_encrypted[] = {
+    {VMEXIT_INTR, "INTR", exit_nothing},
+    {VMEXIT_NMI, "NMI", exit_nothing},
+    {VMEXIT_SMI, "SMI", exit_nothing},
+    {VMEXIT_INIT, "INIT", exit_nothing},
+    {VMEXIT_VINTR, "VINTR", exit_nothing},
+    {VMEXIT_PAUSE, "PAUSE", exit_pause_encrypted},
+    {VMEXIT_HLT, "HLT", exit_hlt_encrypted},
+    {VMEXIT_SHUTDOWN, "SHUTDOWN", exit_shutdown_encrypted},
+    {VMEXIT_NPF, "NPF", exit_npf},
+    {VMEXIT_VMGEXIT, "VMGEXIT", exit_vmgexit},
+    {VMEXIT_INVALID, "INVALID", exit_invalid_encrypted},
+    {VMEXIT_BUSY, "BUSY", exit_invalid_encrypted},
+};
+
+/* ---- all ------------------------------------------------------------------------------------- */
+
 static void trace_exit(const struct vcpu *v, const char *name)
 {
     const struct vmcb_control *c = &v->vmcb.control;
     const struct vmcb_save *s = &v->vmcb.save;
 
-    trace(TRACE_EXIT,
-          "vCPU %u %-7s info %" PRIx64 " %" PRIx64 " at %04x:%" PRIx64 " rax %" PRIx64
-          " rcx %" PRIx64,
-          v->index, name, c->exitinfo1, c->exitinfo2, s->cs.selector, s->rip, s->rax,
-          vcpu_gpr(v, RCX));
+    if (vcpu_encrypted(v))
+        trace(TRACE_EXIT, "vCPU %u %-7s info %" PRIx64 " %" PRIx64, v->index, name, c->exitinfo1,
+              c->exitinfo2);
+    else
+        trace(TRACE_EXIT,
+              "vCPU %u %-7s info %" PRIx64 " %" PRIx64 " at %04x:%" PRIx64 " rax %" PRIx64
+              " rcx %" PRIx64,
+              v->index, name, c->exitinfo1, c->exitinfo2, s->cs.selector, s->rip, s->rax,
+              vcpu_gpr(v, RCX));
+}
+
+static const struct row *find_row(const struct vcpu *v, uint64_t code)
+{
+    bool encrypted = vcpu_encrypted(v);
+    const struct row *rows = encrypted ? exits_encrypted : exits;
+    size_t count = encrypted ? COUNT(exits_encrypted) : COUNT(exits);
+
+    for (size_t i = 0; i < count; i++)
+        if (rows[i].code == code)
+            return &rows[i];
+    return NULL;
 }
 
 void vcpu_exit(struct vcpu *v)
 {
     uint64_t code = v->vmcb.control.exitcode;
+    const struct row *r = find_row(v, code);
 
-    for (size_t i = 0; i < COUNT(exits); i++)
-        if (exits[i].code == code) {
-            if (tracing(TRACE_EXIT))
-                trace_exit(v, exits[i].name);
-            exits[i].handle(v);
-            return;
-        }
-    vm_crash(v->vm, "vCPU %u: #VMEXIT %#" PRIx64 " at RIP %" PRIx64 ", which nobody asked for",
-             v->index, code, v->vmcb.save.rip);
+    if (!r) {
+        vm_crash(v->vm, "vCPU %u: #VMEXIT %#" PRIx64 " at RIP %" PRIx64 ", which nobody asked for",
+                 v->index, code, v->vmcb.save.rip);
+        return;
+    }
+    if (tracing(TRACE_EXIT))
+        trace_exit(v, r->name);
+    r->handle(v);
 }

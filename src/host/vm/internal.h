@@ -80,9 +80,14 @@ struct sev_guest {
     bool active;
     uint8_t measurement[SEV_MEASUREMENT_BYTES];
     bool measured;
-    uint64_t gctx;     /* SEV-SNP: SPA of its context page; 0: none */
-    uint64_t requests; /* of guest messages, for the throttle: when the next one may come, ns */
+    uint64_t gctx;         /* SEV-SNP: SPA of its context page; 0: none */
+    uint64_t next_request; /* when the throttle lets the next guest message through, ns */
+    uint8_t *certs;        /* what extended requests get, whole pages; NULL: an empty table */
+    uint64_t cert_pages;
 };
+
+/* How an application processor of a guest with encrypted state waits for its SIPI. */
+enum ap_hold { AP_RUNS, AP_HELD_BY_PAGE, AP_HELD_BY_MSR };
 
 struct vcpu {
     struct vm *vm;
@@ -97,6 +102,13 @@ struct vcpu {
     struct vmcb vmcb;  /* as it is in DRAM after #VMEXIT; written back before VMRUN */
     bool halted, waits_sipi;
     bool nmi_masked;
+    /* Guests with encrypted state: what they told by their GHCB, and how their APs start. */
+    uint64_t ghcb;      /* SNP: GPA that is registered; UINT64_MAX: none */
+    uint64_t held_ghcb; /* with AP_HELD_BY_PAGE */
+    enum ap_hold held;
+    bool started;       /* its launch VMSA has run */
+    uint64_t next_vmsa; /* SNP: SPA of the one to start at the next INIT; 0: none */
+    uint64_t xcr0, dr7;
     bool yield; /* gave up the rest of its slice */
     bool flush; /* the next VMRUN flushes its TLB */
     uint64_t mtrr_var[16], mtrr_fixed[11], mtrr_def_type;
@@ -123,8 +135,8 @@ struct vm {
     uint64_t chunks;
     struct piece *piece; /* of each chunk, under SNP; else NULL */
     uint64_t ram_low, ram_high;
-    uint64_t npt;           /* SPA of the root of the nested page tables */
-    uint64_t npt_base;      /* of the frames they are in */
+    uint64_t npt;      /* SPA of the root of the nested page tables */
+    uint64_t npt_base; /* of the frames they are in */
     uint64_t npt_frames, npt_used;
     uint64_t msrpm, iopm;
     uint32_t asid;
@@ -192,6 +204,19 @@ void sev_asid_free(struct vm *vm);
 enum status sev_launch(struct vm *vm, const struct boot_plan *plan, struct error *err) MUST_USE;
 enum status sev_finish(struct vm *vm, struct error *err) MUST_USE;
 void sev_teardown(struct vm *vm);
+/* A file of exactly `want` bytes, raw or base64, to `spa`. */
+enum status sev_put_file(struct host *h, const char *path, size_t want, uint64_t spa,
+                         const char *what, struct error *err) MUST_USE;
+
+/* ---- the first register state of guests that encrypt it (vmsa.c) ------------------------------
+ */
+
+struct vmsa;
+void vmsa_first(const struct vm *vm, const struct boot_plan *plan, unsigned index,
+                struct vmsa *out);
+/* The vCPU's page, with this in it. */
+enum status vmsa_page(struct vcpu *v, const struct vmsa *image, struct error *err) MUST_USE;
+void vmsa_release(struct vcpu *v);
 
 /* ---- SEV-SNP (snp.c) ------------------------------------------------------------------------- */
 
@@ -201,7 +226,13 @@ enum status snp_start(struct host *h, struct error *err) MUST_USE;
 void snp_stop(struct host *h);
 enum status snp_launch(struct vm *vm, const struct boot_plan *plan, struct error *err) MUST_USE;
 enum status snp_finish(struct vm *vm, struct error *err) MUST_USE;
+enum status snp_info(struct vm *vm, struct sev_info *out, struct error *err) MUST_USE;
 void snp_teardown(struct vm *vm);
+
+/* snp_cpuid.c: the CPUID table, and where the firmware's correction differs from it (to the trace).
+ */
+void snp_cpuid_table(struct vcpu *v, struct snp_cpuid_page *page);
+void snp_cpuid_differences(struct vcpu *v, const struct snp_cpuid_page *page);
 
 /* A guest's message to the secure processor (GHCB 2.03, 80000011h and 80000012h). Both pages are
  * the guest's shared memory, checked here. */
@@ -224,6 +255,8 @@ enum status vcpu_new(struct vcpu *v, struct error *err) MUST_USE;
 void vcpu_free(struct vcpu *v);
 /* INIT state (APM2 14.1.3), from power-on or by INIT. */
 void vcpu_init_state(struct vcpu *v, bool power_on);
+/* Encrypted state: from here on it is what is in the page at `vmsa_spa`. */
+void vcpu_start_vmsa(struct vcpu *v, uint64_t vmsa_spa);
 void vcpu_boot_state(struct vcpu *v, const struct boot_start *start);
 /* Runs once: to the next #VMEXIT, at most `insns` instructions, and handles it. */
 void vcpu_run(struct vcpu *v, uint64_t insns);
@@ -240,12 +273,34 @@ void vcpu_inject(struct vcpu *v, unsigned vector, bool has_error, uint32_t error
 void vcpu_fetch_rest(struct vcpu *v);
 
 void vcpu_exit(struct vcpu *v);                                                /* exit.c */
+void exit_vmgexit(struct vcpu *v);                                             /* ghcb.c */
 void exit_ioio(struct vcpu *v);                                                /* ioio.c */
 void exit_npf(struct vcpu *v);                                                 /* npf.c */
 void exit_msr(struct vcpu *v);                                                 /* msr.c */
 void msr_reset(struct vcpu *v);                                                /* msr.c */
-void msr_permissions(uint8_t map[2 * 4096]);                                   /* msr.c */
+void msr_permissions(uint8_t map[2 * 4096], enum sev_level sev);               /* msr.c */
 void vcpu_cpuid(struct vcpu *v, uint32_t leaf, uint32_t sub, uint32_t out[4]); /* cpuid.c */
+
+/* The VMSA is the guest's own: the host sees and sets no register (APM2 15.35). */
+static inline bool vcpu_encrypted(const struct vcpu *v)
+{
+    return v->vm->cfg.sev >= SEV_ES;
+}
+
+/* ---- what an exit and a GHCB event have in common ---------------------------------------------
+ */
+
+/* One access to a port or to device memory, of 1, 2, 4 or 8 bytes. */
+uint64_t io_port(struct vcpu *v, bool in, uint16_t port, unsigned size, uint64_t value);
+uint64_t io_load(struct vcpu *v, uint64_t gpa, unsigned size);
+void io_store(struct vcpu *v, uint64_t gpa, unsigned size, uint64_t value);
+/* False: #GP. */
+bool msr_access(struct vcpu *v, uint32_t msr, bool write, uint64_t *value) MUST_USE;
+
+/* ---- processors of guests with encrypted state (ap.c) -----------------------------------------
+ */
+
+void ap_take_init_and_sipi(struct vcpu *v);
 
 /* ---- guest linear memory in the host's view (walk.c) ----------------------------------------- */
 

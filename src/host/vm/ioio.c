@@ -20,23 +20,28 @@ static void trace_port(const struct vcpu *v, bool in, uint16_t port, unsigned si
           size, value);
 }
 
-static void io_one(struct vcpu *v, uint64_t info)
+uint64_t io_port(struct vcpu *v, bool in, uint16_t port, unsigned size, uint64_t value)
 {
     struct bus *bus = board_bus(v->vm->board);
-    unsigned size = IOIO_SIZE(info);
-    uint16_t port = IOIO_PORT(info);
-    uint64_t rax = vcpu_gpr(v, RAX), mask = size_mask(size), value;
 
-    if (info & IOIO_IN) {
-        value = bus_read(bus, BUS_PORTS, port, size) & mask;
-        rax = size == 4 ? value : (rax & ~mask) | value;
-        vcpu_set_gpr(v, RAX, rax);
-    } else {
-        value = rax & mask;
+    if (in)
+        value = bus_read(bus, BUS_PORTS, port, size);
+    value &= size_mask(size);
+    if (!in)
         bus_write(bus, BUS_PORTS, port, size, value);
-    }
     if (tracing(TRACE_MMIO))
-        trace_port(v, info & IOIO_IN, port, size, value);
+        trace_port(v, in, port, size, value);
+    return value;
+}
+
+static void io_one(struct vcpu *v, uint64_t info)
+{
+    unsigned size = IOIO_SIZE(info);
+    uint64_t rax = vcpu_gpr(v, RAX), mask = size_mask(size);
+    uint64_t value = io_port(v, info & IOIO_IN, IOIO_PORT(info), size, rax);
+
+    if (info & IOIO_IN)
+        vcpu_set_gpr(v, RAX, size == 4 ? value : (rax & ~mask) | value);
 }
 
 /* ---- strings --------------------------------------------------------------------------------- */
@@ -63,7 +68,6 @@ static void set_low(struct vcpu *v, unsigned reg, uint64_t value, uint64_t mask)
 /* One element at the guest's address; false: a fault was injected or the guest has crashed. */
 static bool io_element(struct vcpu *v, uint64_t linear, unsigned size, bool in, uint16_t port)
 {
-    struct bus *bus = board_bus(v->vm->board);
     struct walk_fault fault;
     uint64_t value = 0, gpa;
 
@@ -80,7 +84,7 @@ static bool io_element(struct vcpu *v, uint64_t linear, unsigned size, bool in, 
         return false;
     }
     if (in)
-        value = bus_read(bus, BUS_PORTS, port, size);
+        value = io_port(v, true, port, size, 0);
     for (unsigned i = 0; i < size; i++) {
         bool done = guest_walk(v, linear + i, in, &gpa, &fault) &&
                     (in ? vm_write_phys(v->vm, gpa, (uint8_t *)&value + i, 1)
@@ -93,9 +97,7 @@ static bool io_element(struct vcpu *v, uint64_t linear, unsigned size, bool in, 
         }
     }
     if (!in)
-        bus_write(bus, BUS_PORTS, port, size, value);
-    if (tracing(TRACE_MMIO))
-        trace_port(v, in, port, size, value);
+        io_port(v, false, port, size, value);
     return true;
 }
 

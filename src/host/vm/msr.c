@@ -13,7 +13,7 @@
 #define MTRR_VAR_LAST  0x20Fu
 
 /* Read and written by the guest without an exit. */
-static const struct {
+static const struct direct {
     uint32_t first, last;
     bool read, write;
 } direct[] = {
@@ -24,6 +24,13 @@ static const struct {
     {0xC0000081, 0xC0000084, true, true}, /* STAR, LSTAR, CSTAR, SFMASK */
     {0xC0000100, 0xC0000103, true, true}, /* FS_BASE, GS_BASE, KERNEL_GS_BASE, TSC_AUX */
     {0xC0010131, 0xC0010131, true, true}, /* SEV_STATUS */
+};
+
+/* And those that a guest with encrypted state has to itself: its early code has no handler for them
+ * (APM2 15.35.5). The GHCB's own never exits. */
+static const struct direct direct_encrypted[] = {
+    {0xC0000080, 0xC0000080, true, true}, /* EFER */
+    {0xC0010130, 0xC0010130, true, true}, /* GHCB */
 };
 
 /* Byte and bit of an MSR in the permission map; false for those that always exit. */
@@ -42,20 +49,27 @@ static bool map_slot(uint32_t msr, unsigned *byte, unsigned *shift)
     return false;
 }
 
-void msr_permissions(uint8_t map[2 * 4096])
+static void let_through(uint8_t *map, const struct direct *rows, size_t count)
 {
     unsigned byte = 0, shift = 0;
 
-    memset(map, 0xFF, 2 * 4096);
-    for (size_t i = 0; i < COUNT(direct); i++)
-        for (uint32_t msr = direct[i].first; msr <= direct[i].last; msr++) {
+    for (size_t i = 0; i < count; i++)
+        for (uint32_t msr = rows[i].first; msr <= rows[i].last; msr++) {
             if (!map_slot(msr, &byte, &shift))
                 continue;
-            if (direct[i].read)
+            if (rows[i].read)
                 map[byte] &= (uint8_t) ~(1u << shift);
-            if (direct[i].write)
+            if (rows[i].write)
                 map[byte] &= (uint8_t) ~(2u << shift);
         }
+}
+
+void msr_permissions(uint8_t map[2 * 4096], enum sev_level sev)
+{
+    memset(map, 0xFF, 2 * 4096);
+    let_through(map, direct, COUNT(direct));
+    if (sev >= SEV_ES)
+        let_through(map, direct_encrypted, COUNT(direct_encrypted));
 }
 
 /* ---- with a handler -------------------------------------------------------------------------- */
@@ -88,17 +102,19 @@ static bool write_tsc(struct vcpu *v, uint32_t msr, uint64_t value)
 #define EFER_FFXSR BIT(14)
 #define CR0_PG     BIT(31)
 
-/* VMRUN needs EFER.SVME (APM2 15.5.1), but the guest has no SVM. */
+/* VMRUN needs EFER.SVME (APM2 15.5.1), but the guest has no SVM. Encrypted state has its own. */
 static bool read_efer(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
     *value = v->vmcb.save.efer & ~EFER_SVME;
-    return true;
+    return !vcpu_encrypted(v);
 }
 
 static bool write_efer(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     struct vmcb_save *s = &v->vmcb.save;
 
+    if (vcpu_encrypted(v))
+        return false;
     if (value & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_FFXSR))
         return false;
     if ((value ^ s->efer) & EFER_LME && s->cr0 & CR0_PG)
@@ -172,6 +188,8 @@ static const struct msr_row {
     {.first = 0x258, .last = 0x259, .name = "MTRR", .read = read_mtrr, .write = write_mtrr},
     {.first = 0x268, .last = 0x26F, .name = "MTRR", .read = read_mtrr, .write = write_mtrr},
     {.first = 0x2FF, .last = 0x2FF, .name = "MTRR", .read = read_mtrr, .write = write_mtrr},
+    /* Only told by the GHCB, as it does not exit. */
+    {.first = 0xC0000103, .last = 0xC0000103, .name = "TSC_AUX", .memory = 8},
     {.first = 0xC0010010, .last = 0xC0010010, .name = "SYSCFG", .write = drop_write},
     {.first = 0xC0010015,
      .last = 0xC0010015,
@@ -238,18 +256,23 @@ static bool write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
     return r->write && r->write(v, msr, value);
 }
 
-void exit_msr(struct vcpu *v)
+bool msr_access(struct vcpu *v, uint32_t msr, bool write, uint64_t *value)
 {
-    uint32_t msr = (uint32_t)vcpu_gpr(v, RCX);
-    bool write = v->vmcb.control.exitinfo1 & 1, done;
-    uint64_t value = (vcpu_gpr(v, RDX) << 32) | (uint32_t)vcpu_gpr(v, RAX);
+    bool done = write ? write_msr(v, msr, *value) : read_msr(v, msr, value);
 
-    done = write ? write_msr(v, msr, value) : read_msr(v, msr, &value);
     if (tracing(TRACE_EXIT))
         trace(TRACE_EXIT, "vCPU %u %s MSR %08" PRIx32 " (%s) %" PRIx64 "%s", v->index,
               write ? "writes" : "reads", msr, find_row(msr) ? find_row(msr)->name : "unknown",
-              value, done ? "" : ": #GP");
-    if (!done) {
+              *value, done ? "" : ": #GP");
+    return done;
+}
+
+void exit_msr(struct vcpu *v)
+{
+    bool write = v->vmcb.control.exitinfo1 & 1;
+    uint64_t value = (vcpu_gpr(v, RDX) << 32) | (uint32_t)vcpu_gpr(v, RAX);
+
+    if (!msr_access(v, (uint32_t)vcpu_gpr(v, RCX), write, &value)) {
         vcpu_inject(v, EXC_GP, true, 0);
         return;
     }

@@ -17,9 +17,8 @@ static bool in_window(const struct vcpu *v, uint64_t gpa)
     return (gpa & ~(PAGE - 1)) == lapic_window(v->lapic);
 }
 
-static uint64_t device_load(void *ctx, uint64_t gpa, unsigned size)
+uint64_t io_load(struct vcpu *v, uint64_t gpa, unsigned size)
 {
-    struct vcpu *v = ctx;
     uint64_t value;
 
     if (in_window(v, gpa))
@@ -31,10 +30,8 @@ static uint64_t device_load(void *ctx, uint64_t gpa, unsigned size)
     return value;
 }
 
-static void device_store(void *ctx, uint64_t gpa, unsigned size, uint64_t value)
+void io_store(struct vcpu *v, uint64_t gpa, unsigned size, uint64_t value)
 {
-    struct vcpu *v = ctx;
-
     if (tracing(TRACE_MMIO))
         trace(TRACE_MMIO, "vCPU %u %" PRIx64 " out %u bytes %" PRIx64, v->index, gpa, size, value);
     if (in_window(v, gpa)) {
@@ -43,6 +40,16 @@ static void device_store(void *ctx, uint64_t gpa, unsigned size, uint64_t value)
         return;
     }
     bus_write(board_bus(v->vm->board), BUS_MEMORY, gpa, size, value);
+}
+
+static uint64_t device_load(void *ctx, uint64_t gpa, unsigned size)
+{
+    return io_load(ctx, gpa, size);
+}
+
+static void device_store(void *ctx, uint64_t gpa, unsigned size, uint64_t value)
+{
+    io_store(ctx, gpa, size, value);
 }
 
 /* ---- the other end of a memory-to-memory move ------------------------------------------------ */
@@ -146,6 +153,56 @@ static void crash_unknown(struct vcpu *v, uint64_t gpa)
              v->index, gpa, v->vmcb.save.rip, hex);
 }
 
+/* ---- guests with encrypted state --------------------------------------------------------------
+ */
+
+static void trace_fault(const struct vcpu *v, uint64_t info, uint64_t gpa, const char *what)
+{
+    if (tracing(TRACE_SEV))
+        trace(TRACE_SEV, "rmp-fault vcpu=%u gpa=0x%" PRIx64 " error=0x%" PRIx64 " answer=%s",
+              v->index, gpa, info, what);
+}
+
+/* A fault of the RMP's checks (APM2 15.36.10). Where the sizes of pages differ, the hypervisor
+ * makes them 4 KiB and the guest tries again. Nothing else is mended: a guest says which pages it
+ * shares before it uses them so, and one that does not has lost its way or is attacked. */
+static void rmp_fault(struct vcpu *v, uint64_t info, uint64_t gpa)
+{
+    const struct piece *p = memory_piece(v->vm, gpa);
+    const char *why = "the RMP refuses it";
+
+    if (p && p->large && !(info & NPF_VMPL) && rmp_smash(v->vm, gpa)) {
+        trace_fault(v, info, gpa, "smash");
+        return;
+    }
+    if (info & NPF_VMPL)
+        why = "its VMPL has no permission for that";
+    else if (info & NPF_ENC && !rmp_is_private(v->vm, gpa))
+        why = "a private access to a page that the guest shares";
+    else if (!(info & NPF_ENC) && rmp_is_private(v->vm, gpa))
+        why = "a shared write to a page that is private";
+    trace_fault(v, info, gpa, "crash");
+    vm_crash(v->vm,
+             "vCPU %u: RMP fault at guest address %" PRIx64 " (#NPF error %" PRIx64 ", %s): %s",
+             v->index, gpa, info,
+             info & NPF_FETCH   ? "a fetch"
+             : info & NPF_WRITE ? "a write"
+                                : "a read",
+             why);
+}
+
+/* Device memory is marked so that it makes no exit (memory.c): what comes here cannot be mended. */
+static void npf_encrypted(struct vcpu *v, uint64_t info, uint64_t gpa)
+{
+    if (info & NPF_RMP)
+        rmp_fault(v, info, gpa);
+    else
+        vm_crash(v->vm,
+                 "vCPU %u: a nested page fault (error %" PRIx64 ") at guest address %" PRIx64
+                 ", where no access can be answered",
+                 v->index, info, gpa);
+}
+
 void exit_npf(struct vcpu *v)
 {
     static const struct mmio_ops ops = {device_load, device_store, other_load, other_store};
@@ -153,6 +210,10 @@ void exit_npf(struct vcpu *v)
     uint64_t info = c->exitinfo1, gpa = c->exitinfo2, spa;
     struct mmio_state st;
 
+    if (vcpu_encrypted(v)) {
+        npf_encrypted(v, info, gpa);
+        return;
+    }
     if (ram_to_spa(v->vm, gpa, &spa)) {
         vm_crash(v->vm,
                  "vCPU %u: a nested page fault (error %" PRIx64 ") on RAM at %" PRIx64

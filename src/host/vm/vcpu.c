@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "host/vm/internal.h"
+#include "host/vm/ghcb.h"
 
 /* The parts of a VMCB that have a meaning: writing and reading them is half the cost of all. */
 #define VMCB_BYTES (sizeof(struct vmcb_control) + offsetof(struct vmcb_save, reserved_298))
@@ -29,6 +29,8 @@
 #define DR7_RESET    0x400u
 #define PAT_RESET    UINT64_C(0x0007040600070406)
 #define SHADOW       BIT(0)
+#define GUEST_IF     BIT(1)
+#define EXC_VC       29
 
 /* What ends a guest's run (APM2 15.9). WBINVD and RDTSC are the guest's own business. */
 static const enum vmexit intercepts[] = {
@@ -37,6 +39,18 @@ static const enum vmexit intercepts[] = {
     VMEXIT_INVLPGA, VMEXIT_VMRUN,  VMEXIT_VMMCALL, VMEXIT_VMLOAD, VMEXIT_VMSAVE, VMEXIT_STGI,
     VMEXIT_CLGI,    VMEXIT_SKINIT, VMEXIT_MONITOR, VMEXIT_MWAIT,  VMEXIT_RDPRU,  VMEXIT_SHUTDOWN,
 };
+
+/* Of a guest with encrypted state. Exceptions, CR accesses and RDTSC are not seen; of the debug
+ * registers DR7, as without DebugSwap they are not switched (APM2 15.35.5, 15.35.8). */
+static const enum vmexit intercepts_encrypted[] = {
+    VMEXIT_INTR,    VMEXIT_NMI,    VMEXIT_SMI,     VMEXIT_INIT,   VMEXIT_RDPMC,
+    VMEXIT_CPUID,   VMEXIT_RSM,    VMEXIT_INVD,    VMEXIT_PAUSE,  VMEXIT_HLT,
+    VMEXIT_IOIO,    VMEXIT_MSR,    VMEXIT_INVLPGA, VMEXIT_VMRUN,  VMEXIT_VMMCALL,
+    VMEXIT_VMLOAD,  VMEXIT_VMSAVE, VMEXIT_STGI,    VMEXIT_CLGI,   VMEXIT_SKINIT,
+    VMEXIT_MONITOR, VMEXIT_MWAIT,  VMEXIT_RDPRU,   VMEXIT_WBINVD, VMEXIT_SHUTDOWN,
+};
+#define INTERCEPT_DR7 (BIT(7) | BIT(23)) /* reads, writes */
+#define VIRT_EXT_LBR  BIT(0)             /* SEV-ES needs it (APM2 15.35.2) */
 
 static void set_intercept(struct vmcb_control *c, enum vmexit what, bool on)
 {
@@ -48,6 +62,15 @@ static void set_intercept(struct vmcb_control *c, enum vmexit what, bool on)
         *vector &= ~INTERCEPT_BIT(what);
 }
 
+static void init_encrypted_control(struct vmcb_control *c)
+{
+    for (size_t i = 0; i < COUNT(intercepts_encrypted); i++)
+        set_intercept(c, intercepts_encrypted[i], true);
+    c->intercept_dr = INTERCEPT_DR7;
+    c->virt_ext = VIRT_EXT_LBR;
+    c->nested_ctl |= NESTED_SEV_ES;
+}
+
 static void init_control(struct vcpu *v)
 {
     struct vmcb_control *c = &v->vmcb.control;
@@ -55,7 +78,9 @@ static void init_control(struct vcpu *v)
     uint64_t tsc_offset = c->tsc_offset;
 
     *c = (struct vmcb_control){.tsc_offset = tsc_offset};
-    for (size_t i = 0; i < COUNT(intercepts); i++)
+    if (vcpu_encrypted(v))
+        init_encrypted_control(c);
+    for (size_t i = 0; !vcpu_encrypted(v) && i < COUNT(intercepts); i++)
         set_intercept(c, intercepts[i], true);
     if (vm->cfg.vcpus > 1) {
         c->pause_count = 64; /* a lock that is held this long: let its owner run */
@@ -67,7 +92,7 @@ static void init_control(struct vcpu *v)
     c->msrpm_base_pa = vm->msrpm;
     c->asid = vm->asid;
     c->vintr = V_INTR_MASKING;
-    c->nested_ctl = NESTED_NP | (vm->cfg.sev >= SEV_PLAIN ? NESTED_SEV : 0);
+    c->nested_ctl |= NESTED_NP | (vm->cfg.sev >= SEV_PLAIN ? NESTED_SEV : 0);
     c->ncr3 = vm->npt;
 }
 
@@ -114,6 +139,30 @@ static void reset_fpu(struct vcpu *v)
     cpu_xrstor(v->core, image);
 }
 
+/* A VMCB around a VMSA: all other state of the guest's is in there. */
+void vcpu_start_vmsa(struct vcpu *v, uint64_t vmsa_spa)
+{
+    v->vmsa_spa = vmsa_spa;
+    init_control(v);
+    v->vmcb.control.ghcb_gpa = ghcb_sev_info(v->vm);
+    v->ghcb = UINT64_MAX;
+    v->held = AP_RUNS;
+    v->halted = v->nmi_masked = false;
+    v->xcr0 = 1;
+    v->dr7 = DR7_RESET;
+    v->flush = true;
+}
+
+static void power_on_encrypted(struct vcpu *v)
+{
+    memset(&v->vmcb, 0, sizeof(v->vmcb));
+    vcpu_start_vmsa(v, v->vmsa_spa);
+    msr_reset(v);
+    v->started = v->index == 0;
+    v->waits_sipi = false;
+    v->next_vmsa = 0;
+}
+
 /* APM2 14.1.3. */
 void vcpu_init_state(struct vcpu *v, bool power_on)
 {
@@ -122,6 +171,10 @@ void vcpu_init_state(struct vcpu *v, bool power_on)
     uint64_t cache = power_on ? CR0_CD | CR0_NW : s->cr0 & (CR0_CD | CR0_NW);
     uint32_t id[4];
 
+    if (vcpu_encrypted(v)) {
+        power_on_encrypted(v);
+        return;
+    }
     if (power_on) {
         memset(&v->vmcb, 0, sizeof(v->vmcb));
         reset_fpu(v);
@@ -156,12 +209,15 @@ void vcpu_init_state(struct vcpu *v, bool power_on)
     cpu_vmload(v->core, v->vmcb_spa);
 }
 
-/* Flat segments; the selectors are those of the loader's GDT. */
+/* Flat segments; the selectors are those of the loader's GDT. Encrypted state was laid out with the
+ * launch. */
 void vcpu_boot_state(struct vcpu *v, const struct boot_start *start)
 {
     struct vmcb_save *s = &v->vmcb.save;
     const struct vmcb_seg data = {0x18, 0xC93, 0xFFFFFFFF, 0};
 
+    if (vcpu_encrypted(v))
+        return;
     s->cs = (struct vmcb_seg){0x10, start->long_mode ? 0xA9B : 0xC9B, 0xFFFFFFFF, 0};
     s->ds = s->es = s->ss = s->fs = s->gs = data;
     s->gdtr = (struct vmcb_seg){0, 0, 31, start->gdt};
@@ -257,11 +313,14 @@ void vcpu_fetch_rest(struct vcpu *v)
     s->sysenter_eip = in_dram.sysenter_eip;
 }
 
-void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *out)
+bool vcpu_get_regs(struct vcpu *v, struct vcpu_regs *out)
 {
     const struct vmcb_save *s = &v->vmcb.save;
     uint64_t apic_base = 0;
 
+    *out = (struct vcpu_regs){0};
+    if (vcpu_encrypted(v))
+        return false;
     vcpu_fetch_rest(v);
     if (!lapic_rdmsr(v->lapic, 0x1B, &apic_base))
         apic_base = 0;
@@ -304,17 +363,26 @@ void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *out)
     for (unsigned i = 0; i < 4; i++)
         out->dr[i] = cpu_get_dr(v->core, i);
     cpu_xsave(v->core, out->xsave);
+    return true;
 }
 
 /* ---- interrupts ------------------------------------------------------------------------------ */
 
-static bool interruptible(const struct vcpu *v)
+/* RFLAGS.IF: of encrypted state the core shows this bit alone (APM2 15.35.4). */
+static bool interrupts_on(const struct vcpu *v)
 {
-    return (v->vmcb.save.rflags & RFLAGS_IF) && !(v->vmcb.control.interrupt_state & SHADOW);
+    if (vcpu_encrypted(v))
+        return v->vmcb.control.interrupt_state & GUEST_IF;
+    return v->vmcb.save.rflags & RFLAGS_IF;
 }
 
-/* An event whose delivery an exit cut short goes on (APM2 15.7.2). Software interrupts and #BP and
- * #OF come back by themselves, as RIP is still at their instruction. */
+static bool interruptible(const struct vcpu *v)
+{
+    return interrupts_on(v) && !(v->vmcb.control.interrupt_state & SHADOW);
+}
+
+/* An event whose delivery an exit cut short goes on (APM2 15.7.2). Software interrupts, #BP, #OF
+ * and #VC come back by themselves, as RIP is still at their instruction. */
 static void reinject(struct vcpu *v)
 {
     struct vmcb_control *c = &v->vmcb.control;
@@ -323,7 +391,8 @@ static void reinject(struct vcpu *v)
 
     if (!(event & EVENT_VALID) || c->eventinj & EVENT_VALID)
         return;
-    if (type == EVENT_TYPE_SWINT || (type == EVENT_TYPE_EXCEPT && (vector == 3 || vector == 4)))
+    if (type == EVENT_TYPE_SWINT ||
+        (type == EVENT_TYPE_EXCEPT && (vector == 3 || vector == 4 || vector == EXC_VC)))
         return;
     c->eventinj = event;
 }
@@ -345,7 +414,8 @@ static void inject_nmi(struct vcpu *v)
         return;
     c->eventinj = 2 | EVENT_TYPE_NMI | EVENT_VALID;
     v->nmi_masked = true;
-    set_intercept(c, VMEXIT_IRET, true);
+    if (!vcpu_encrypted(v)) /* that tells by its GHCB when it is done */
+        set_intercept(c, VMEXIT_IRET, true);
 }
 
 static void inject(struct vcpu *v)
@@ -383,6 +453,10 @@ static void take_init_and_sipi(struct vcpu *v)
     uint32_t events = lapic_events(v->lapic);
     int vector;
 
+    if (vcpu_encrypted(v)) {
+        ap_take_init_and_sipi(v);
+        return;
+    }
     if (events & LAPIC_INIT && lapic_take_init(v->lapic)) {
         vcpu_init_state(v, false);
         v->waits_sipi = lapic_waits_sipi(v->lapic);
@@ -400,12 +474,12 @@ bool vcpu_runnable(struct vcpu *v)
 
     if (events & (LAPIC_INIT | LAPIC_SIPI))
         take_init_and_sipi(v);
-    if (v->waits_sipi)
+    if (v->waits_sipi || v->held != AP_RUNS)
         return false;
     if (!v->halted)
         return true;
     events = lapic_events(v->lapic);
-    if ((events & (LAPIC_INTR | LAPIC_EXTINT) && v->vmcb.save.rflags & RFLAGS_IF) ||
+    if ((events & (LAPIC_INTR | LAPIC_EXTINT) && interrupts_on(v)) ||
         (events & LAPIC_NMI && !v->nmi_masked))
         v->halted = false;
     return !v->halted;
@@ -413,12 +487,12 @@ bool vcpu_runnable(struct vcpu *v)
 
 bool vcpu_hopeless(const struct vcpu *v)
 {
-    return v->waits_sipi || (v->halted && !(v->vmcb.save.rflags & RFLAGS_IF));
+    return v->waits_sipi || v->held != AP_RUNS || (v->halted && !interrupts_on(v));
 }
 
 bool vcpu_halted(const struct vcpu *v)
 {
-    return v->halted || v->waits_sipi;
+    return v->halted || v->waits_sipi || v->held != AP_RUNS;
 }
 
 /* ---- run ------------------------------------------------------------------------------------- */
@@ -431,6 +505,7 @@ void vcpu_run(struct vcpu *v, uint64_t insns)
 
     inject(v);
     c->vintr = (c->vintr & ~UINT64_C(0xFF)) | cr8;
+    c->vmsa_pa = v->vmsa_spa;
     c->tlb_control = v->flush ? 1 : 0;
     v->flush = false;
     if (!soc_write(soc, v->vmcb_spa, &v->vmcb, VMCB_BYTES)) {

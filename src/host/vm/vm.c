@@ -67,7 +67,7 @@ static enum status make_maps(struct vm *vm, struct error *err)
     vm->iopm = host_alloc(h, IOPM_FRAMES, 1);
     if (!vm->msrpm || !vm->iopm)
         return fail(err, ERR_ARG, "the host's memory has no room for permission maps");
-    msr_permissions(msrpm);
+    msr_permissions(msrpm, vm->cfg.sev);
     if (!soc_write(h->soc, vm->msrpm, msrpm, sizeof(msrpm)))
         return fail(err, ERR_STATE, "the MSR permission map cannot be written");
     for (unsigned i = 0; i < IOPM_FRAMES; i++)
@@ -149,6 +149,8 @@ static enum status place(struct vm *vm, struct boot_plan *plan, struct error *er
         ac.serial[i] = vm->cfg.serial[i] != NULL;
     if (vm->cfg.sev != SEV_OFF)
         req.c_mask = BIT(vm->host->chip->cbit);
+    req.snp = vm->cfg.sev == SEV_SNP;
+    req.park_aps = vm->cfg.sev == SEV_ES && vm->cfg.vcpus > 1;
     s = acpi_build(&ac, BOOT_ACPI_BASE, &acpi, err);
     if (s != OK)
         return s;

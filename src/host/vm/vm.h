@@ -33,6 +33,7 @@ struct host_config {
     unsigned cores; /* one for each vCPU of all guests */
     enum soc_clock clock;
     const char *platform; /* the chip's identity on disk, or NULL */
+    bool snp; /* SEV-SNP is initialised, as its guests need: the RMP guards all memory */
 };
 
 enum status host_new(const struct host_config *cfg, struct host **out, struct error *err) MUST_USE;
@@ -60,9 +61,15 @@ struct vm_config {
     uint64_t memory; /* bytes, multiple of 2 MiB */
     unsigned vcpus;
     enum sev_level sev;
-    uint32_t policy;
-    const char *dh_cert, *session; /* files of the guest owner, raw or base64; both or neither */
-    const char *launch_image;      /* file for what the launch measures, in its order; or NULL */
+    uint64_t policy;                /* SEV and SEV-ES: 32 bits */
+    const char *dh_cert, *session;  /* files of the guest owner, raw or base64; both or neither */
+    const char *launch_image;       /* file for what the launch measures, in its order; or NULL */
+    const char *id_block, *id_auth; /* SEV-SNP: files, raw or base64; or NULL */
+    const char *certs;              /* SEV-SNP: file of the certificates that extended guest
+                                     * requests get, as the GHCB's standard lays them out; or NULL */
+    const uint8_t *host_data;       /* SEV-SNP: 32 bytes for the report; or NULL: zeros */
+    unsigned vmpl;                  /* SEV-SNP: of the processors that the launch makes */
+    unsigned request_rate;          /* SEV-SNP: guest messages a second; 0: as many as it likes */
     const char *kernel, *initrd, *append;
     const struct drive_config *drives;
     size_t drive_count;
@@ -145,14 +152,17 @@ struct vcpu_regs {
     unsigned cpl;
     uint8_t xsave[CPU_XSAVE_BYTES];
 };
-void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *out);
+/* False, and zeros: they are encrypted (SEV-ES, SEV-SNP). */
+bool vcpu_get_regs(struct vcpu *v, struct vcpu_regs *out);
 
 /* ---- SEV ----------------------------------------------------------------------------------- */
 
 struct sev_info {
     uint8_t api_major, api_minor, build;
-    uint32_t handle, asid, policy;
-    uint8_t state; /* the secure processor's own value: 1 launching, 2 measured, 3 running */
+    uint32_t handle, asid; /* handle: SEV and SEV-ES */
+    uint64_t policy;
+    uint8_t state; /* the secure processor's own value: 1 launching, 2 measured, 3 running; of
+                    * SEV-SNP: 1 launching, 2 running */
 };
 /* Of a VM without SEV: ERR_STATE. */
 enum status vm_sev_info(struct vm *vm, struct sev_info *out, struct error *err) MUST_USE;
