@@ -17,7 +17,8 @@
     X(MMIO, "mmio", "device register accesses")                                                    \
     X(IRQ, "irq", "interrupt lines, messages and injections")                                      \
     X(VIRTIO, "virtio", "virtio negotiation and requests")                                         \
-    X(SEV, "sev", "launch, key and C-bit events")
+    X(SEV, "sev",                                                                                  \
+      "launch commands, GHCB calls, page state changes, RMP faults: EVENT KEY=VALUE ...")
 
 enum trace {
 #define X(id, name, what) TRACE_##id,
@@ -35,6 +36,10 @@ static inline bool tracing(enum trace t)
 
 /* `list` is comma-separated category names, or "help" to list them on stdout. */
 enum status log_enable(const char *list, struct error *err) MUST_USE;
+
+/* "text", which is so without, or "json": each trace line is an object with "trace", its category,
+ * and "event" with a member for each KEY=VALUE, or else "text". */
+enum status log_format(const char *name, struct error *err) MUST_USE;
 
 /* "lucca: warning: ..." */
 void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

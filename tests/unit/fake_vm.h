@@ -276,9 +276,10 @@ bool vcpu_halted(const struct vcpu *v)
     return v->halted;
 }
 
-void vcpu_get_regs(struct vcpu *v, struct vcpu_regs *out)
+bool vcpu_get_regs(struct vcpu *v, struct vcpu_regs *out)
 {
     *out = v->regs;
+    return true;
 }
 
 /* ---- SEV --------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@
 #include "host/monitor/hmp.h"
 #include "host/vm/base64.h"
 #include "silicon/asp_abi.h"
+#include "silicon/snp_abi.h"
 
 #define INFO(name) static enum status name(struct hmp_call *c)
 
@@ -48,9 +49,12 @@ INFO(info_cpus)
         struct vcpu *v = vm_vcpu(c->m->vm, i);
         struct vcpu_regs r;
 
-        vcpu_get_regs(v, &r);
-        fprintf(c->out, "%c CPU #%u: pc=0x%016" PRIx64 "%s thread_id=%d\n", i ? ' ' : '*', i, r.rip,
-                vcpu_halted(v) ? " (halted)" : "", (int)getpid());
+        fprintf(c->out, "%c CPU #%u: ", i ? ' ' : '*', i);
+        if (vcpu_get_regs(v, &r))
+            fprintf(c->out, "pc=0x%016" PRIx64, r.rip);
+        else
+            fprintf(c->out, "pc=encrypted");
+        fprintf(c->out, "%s thread_id=%d\n", vcpu_halted(v) ? " (halted)" : "", (int)getpid());
     }
     return OK;
 }
@@ -198,9 +202,13 @@ static void print_registers(struct hmp_call *c, unsigned n)
     struct vcpu_regs r;
     bool wide;
 
-    vcpu_get_regs(v, &r);
-    wide = r.efer & EFER_LMA;
     fprintf(c->out, "\nCPU#%u\n", n);
+    if (!vcpu_get_regs(v, &r)) {
+        fprintf(c->out, "the registers are encrypted: the host sees none of them%s\n",
+                vcpu_halted(v) ? " (halted)" : "");
+        return;
+    }
+    wide = r.efer & EFER_LMA;
     print_gprs(c->out, &r, wide);
     print_flags(c->out, &r, wide, vcpu_halted(v));
     print_segments(c->out, &r, wide);
@@ -242,8 +250,7 @@ INFO(info_mem)
     struct vcpu_regs r;
     struct paging p;
 
-    vcpu_get_regs(vm_vcpu(c->m->vm, 0), &r);
-    if (!paging_of(&r, &p)) {
+    if (vcpu_get_regs(vm_vcpu(c->m->vm, 0), &r) && !paging_of(&r, &p)) {
         fprintf(c->out, "PG disabled\n");
         return OK;
     }
@@ -296,9 +303,18 @@ INFO(info_sev)
     }
     if (vm_sev_info(c->m->vm, &info, &c->err) != OK)
         return c->err.code;
+    if (vm_config(c->m->vm)->sev == SEV_SNP) {
+        fprintf(c->out,
+                "asid: %" PRIu32 "\nstate: %s\nbuild: %u\napi version: %u.%u\n"
+                "snp-policy: 0x%" PRIx64 "\ndebug: %s\nsmt allowed: %s\n",
+                info.asid, sev_state_name(info.state), info.build, info.api_major, info.api_minor,
+                info.policy, on_off(info.policy & SNP_POLICY_DEBUG),
+                on_off(info.policy & SNP_POLICY_SMT));
+        return OK;
+    }
     fprintf(c->out,
             "handle: %" PRIu32 "\nasid: %" PRIu32 "\nstate: %s\nbuild: %u\napi version: %u.%u\n"
-            "policy: 0x%" PRIx32 "\ndebug: %s\nkey-sharing: %s\n",
+            "policy: 0x%" PRIx64 "\ndebug: %s\nkey-sharing: %s\n",
             info.handle, info.asid, sev_state_name(info.state), info.build, info.api_major,
             info.api_minor, info.policy, on_off(!(info.policy & SEV_POLICY_NODBG)),
             on_off(!(info.policy & SEV_POLICY_NOKS)));

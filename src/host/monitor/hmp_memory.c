@@ -236,7 +236,8 @@ enum status hmp_x(struct hmp_call *c)
 
     if (parse(c, &f, &regs, &at) != OK)
         return c->err.code;
-    if (vm_config(vm)->sev != SEV_OFF && paging_of(&regs, &paging))
+    if (vm_config(vm)->sev >= SEV_ES ||
+        (vm_config(vm)->sev != SEV_OFF && paging_of(&regs, &paging)))
         return fail(&c->err, ERR_STATE,
                     "the guest's page tables are encrypted (SEV): the host cannot follow them from "
                     "%016" PRIx64 "; xp shows what memory holds, as ciphertext",

@@ -147,8 +147,11 @@ static void end_hopeless(struct vm *vm)
     for (unsigned i = 0; i < vm->cfg.vcpus; i++)
         if (!vcpu_hopeless(&vm->vcpu[i]))
             return;
-    warn("%s: every vCPU is halted with interrupts off, vCPU 0 at RIP %" PRIx64, vm->cfg.name,
-         vm->vcpu[0].vmcb.save.rip);
+    if (vcpu_encrypted(&vm->vcpu[0]))
+        warn("%s: every vCPU is halted with interrupts off", vm->cfg.name);
+    else
+        warn("%s: every vCPU is halted with interrupts off, vCPU 0 at RIP %" PRIx64, vm->cfg.name,
+             vm->vcpu[0].vmcb.save.rip);
     end_as(vm, FATE_POWEROFF, "halted for ever");
 }
 
