@@ -101,7 +101,8 @@ static void destroy(struct vcpu *target)
 void ap_create(struct ghcb_call *call)
 {
     struct vm *vm = call->v->vm;
-    struct vcpu *target = vm_vcpu(vm, APIC_ID(call->info1));
+    uint32_t id = APIC_ID(call->info1);
+    struct vcpu *target = id < vm->cfg.vcpus ? &vm->vcpu[id] : NULL;
     unsigned request = REQUEST(call->info1);
     uint64_t spa = 0;
 

@@ -79,7 +79,7 @@ void ghcb_answer_hold(struct vcpu *v, uint64_t gpa)
 static void trace_call(const struct ghcb_call *call, const struct ghcb_row *row)
 {
     trace(TRACE_SEV,
-          "vmgexit vcpu=%u event=%s code=0x%" PRIx64 " info1=0x%" PRIx64 " info2=0x%" PRIx64
+          "vmgexit vcpu=%u call=%s code=0x%" PRIx64 " info1=0x%" PRIx64 " info2=0x%" PRIx64
           " answer=0x%" PRIx64 " result=0x%" PRIx64,
           call->v->index, row ? ghcb_row_name(row) : "unknown", call->code, call->info1,
           call->info2, call->page.exitinfo1, call->page.exitinfo2);
