@@ -9,6 +9,7 @@
 #include "silicon/cpu/block.h"
 #include "silicon/cpu/x87.h"
 #include "silicon/dram/dram.h"
+#include "silicon/vmsa.h"
 
 #define RATE_ONE   256u
 #define RATE_FIRST (10 * RATE_ONE) /* before anything is measured */
@@ -324,3 +325,5 @@ uint64_t soc_random(struct soc *s)
         return repeatable_random(s->random);
     return v;
 }
+    if (c->sev_features & SEV_FEATURE_SECURE_TSC) /* APM2 15.36.18 */
+        return (uint64_t)((unsigned __int128)host * c->tsc_scale >> 32) + c->tsc_plus;

@@ -135,6 +135,7 @@ enum vmexit {
     VMEXIT_INVPCID = 0xA2,
     VMEXIT_BUS_LOCK = 0xA5,
     VMEXIT_IDLE_HLT = 0xA6,
+    VMEXIT_VC = 0x5D, /* what would be #VC, with ReflectVC (APM2 15.36.9) */
     VMEXIT_NPF = 0x400,
     VMEXIT_VMGEXIT = 0x403,
     VMEXIT_PAGE_NOT_VALIDATED = 0x404, /* only as the error code of #VC */
@@ -153,6 +154,7 @@ enum vmexit {
 #define V_INTR_PRIO(n)   ((uint64_t)(n) << 16)
 #define V_IGN_TPR        (UINT64_C(1) << 20)
 #define V_INTR_MASKING   (UINT64_C(1) << 24)
+#define V_AVIC           (UINT64_C(1) << 31)
 #define V_INTR_VECTOR(n) ((uint64_t)(n) << 32)
 
 #define NESTED_NP     (UINT64_C(1) << 0)

@@ -68,6 +68,10 @@ static_assert(offsetof(struct vmsa, x87_regs) == 0x420, "APM2 B-4");
 static_assert(offsetof(struct vmsa, xmm) == 0x470, "APM2 B-4");
 static_assert(offsetof(struct vmsa, ymm_high) == 0x570, "APM2 B-4");
 
+/* VINTR_CTRL, with alternate injection (APM2 15.36.16); the other bits are V_* of the VMCB. */
+#define VMSA_INT_SHADOW (UINT64_C(1) << 10)
+#define VMSA_BUSY       (UINT64_C(1) << 63) /* not to be run */
+
 /* SEV_FEATURES (APM2 15.34.10, 15.36): bit n is bit n + 2 of the SEV_STATUS MSR. */
 #define SEV_FEATURE_SNP_ACTIVE           (UINT64_C(1) << 0)
 #define SEV_FEATURE_VTOM                 (UINT64_C(1) << 1)

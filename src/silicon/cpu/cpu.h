@@ -63,6 +63,7 @@ struct seg {
 #define EXC_AC  17
 #define EXC_MC  18
 #define EXC_XF  19
+#define EXC_HV  28
 #define EXC_VC  29
 
 #define RFLAGS_TF   UINT64_C(0x100)
@@ -305,8 +306,8 @@ void cpu_mode_changed(struct cpu *c);
 bool vc_automatic(uint64_t code, uint64_t info1);
 /* ..and one after which the guest goes on with the next instruction. */
 bool vc_advances(uint64_t code);
-/* #VC at `o`: it did what a hypervisor may not see. `code`, of the exit, is the error code. For
- * VMEXIT_PAGE_NOT_VALIDATED the caller has set CR2. */
+/* #VC at `o`: it did what a hypervisor may not see. `code`, of an exit that is not automatic, is the
+ * error code. cpu_exit comes to the same. For VMEXIT_PAGE_NOT_VALIDATED the caller has set CR2. */
 _Noreturn void cpu_vc(struct cpu *c, const struct op *o, uint64_t code);
 
 /* ---- flags.c / flags.h: inline helpers ---- */

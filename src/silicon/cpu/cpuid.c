@@ -97,16 +97,19 @@ static void leaf_svm(uint32_t out[4])
     out[EDX] = 1u << 0 | 1u << 3 | 1u << 6 | 1u << 7 | 1u << 10;
 }
 
-/* APM2 15.34.1. SME is not implemented, so its bit stays clear; nothing is cached, so encrypted
- * and plain views are coherent on every chip, and those that say so say so. */
+/* Of CPUID 8000001F EAX, what is implemented here (APM2 15.34.1, 15.36): SEV, SEV-ES, SEV-SNP,
+ * VMPLs, RMPQUERY, Secure TSC, TSC_AUX, coherency across encryption domains (nothing is cached),
+ * 64-bit hosts alone, restricted and alternate injection, DebugSwap, PreventHostIBS (there is no
+ * IBS), VMGEXIT parameter, VIRTUAL_TOM, SMT protection (there are no siblings). Not: SME,
+ * VMPAGE_FLUSH, shadow stacks, VTE, IBS and PMC virtualisation, VMSA register protection. */
+#define SEV_IMPLEMENTED 0x0206FF7Au
+
 static void leaf_sev(const struct chip *chip, uint32_t out[4])
 {
     if (chip->level < SEV_PLAIN)
         return;
-    out[EAX] = 1u << 1;
-    if (chip->id >= CHIP_MILAN)
-        out[EAX] |= 1u << 10;
-    out[EBX] = chip->cbit | (uint32_t)chip->pa_reduction << 6;
+    out[EAX] = chip->sev_features & SEV_IMPLEMENTED;
+    out[EBX] = chip->cbit | (uint32_t)chip->pa_reduction << 6 | (uint32_t)chip->vmpls << 12;
     out[ECX] = chip->sev_asids;
     out[EDX] = chip->min_sev_asid;
 }

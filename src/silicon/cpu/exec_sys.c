@@ -1,6 +1,8 @@
 /* System instructions: identification, time, randomness, translations, idling, SVM. */
 #include "silicon/cpu/exec_sys.h"
 
+#include "silicon/vmsa.h"
+
 #define XCR0_X87 BIT(0)
 #define XCR0_SSE BIT(1)
 #define XCR0_AVX BIT(2)
@@ -17,7 +19,7 @@ static void do_cpuid(struct cpu *c, const struct op *o)
 {
     uint32_t out[4];
 
-    if (c->es) /* always (APM2 15.35.3) */
+    if (c->es) /* always (APM2 15.36.12) */
         cpu_vc(c, o, VMEXIT_CPUID);
     cpu_intercept(c, o);
     cpu_cpuid(c, (uint32_t)c->r[RAX], (uint32_t)c->r[RCX], out);
@@ -40,7 +42,8 @@ static void need_tsc(struct cpu *c, const struct op *o)
 {
     if (c->cr4 & CR4_TSD)
         need_cpl0(c, o);
-    cpu_intercept(c, o);
+    if (!(c->sev_features & SEV_FEATURE_SECURE_TSC))
+        cpu_intercept(c, o);
 }
 
 static void put_edx_eax(struct cpu *c, uint64_t v)
@@ -98,9 +101,11 @@ static bool msr_is_intercepted(struct cpu *c, uint32_t msr, bool write)
     static const uint32_t starts[] = {0, 0xC0000000, 0xC0010000};
     uint8_t byte;
 
-    if (!c->guest || !(c->vmcb.intercept3 & INTERCEPT_BIT(VMEXIT_MSR)))
-        return false;
     if (msr_is_the_guests(c, msr))
+        return false;
+    if (c->sev_features & SEV_FEATURE_ALTERNATE_INJECTION && msr >> 8 == 8) /* x2APIC */
+        return true;
+    if (!c->guest || !(c->vmcb.intercept3 & INTERCEPT_BIT(VMEXIT_MSR)))
         return false;
     for (unsigned i = 0; i < COUNT(starts); i++) {
         uint32_t n = msr - starts[i];

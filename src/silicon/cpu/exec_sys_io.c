@@ -41,9 +41,7 @@ static void intercept_io(struct cpu *c, const struct op *o, uint16_t port, unsig
 
     if (more & IOIO_STRING)
         info |= (uint64_t)(seg == FLAT ? DS : seg) << 10;
-    if (c->es) /* always (APM2 15.35.3) */
-        cpu_vc(c, o, VMEXIT_IOIO);
-    if (is_intercepted(c, port, size))
+    if (c->es || is_intercepted(c, port, size)) /* always (APM2 15.36.12), or when it says so */
         cpu_exit(c, o, VMEXIT_IOIO, info, op_next_rip(c, o));
 }
 

@@ -1,6 +1,7 @@
 /* Model-specific registers that the core itself holds; a hypervisor intercepts the rest (APM2
  * appendix A). One table; a register without a row is #GP. */
 #include "silicon/cpu/cpu.h"
+#include "silicon/vmsa.h"
 
 typedef bool msr_fn(struct cpu *c, const struct op *o, uint64_t *value, bool write);
 
@@ -10,6 +11,8 @@ struct msr {
     uint8_t kind; /* what a write may hold */
     msr_fn *fn;   /* special ones */
 };
+
+#define CPUID_VIRTUAL_TOM BIT(18)
 
 #define MSR_GHCB       0xC0010130u
 #define MSR_SEV_STATUS 0xC0010131u
@@ -63,6 +66,8 @@ static bool msr_tsc(struct cpu *c, const struct op *o, uint64_t *v, bool write)
 {
     uint64_t now = cpu_tsc(c, o);
 
+    if (write && c->sev_features & SEV_FEATURE_SECURE_TSC)
+        return true; /* reads after it are undefined: nothing is as good as anything */
     if (write)
         c->tsc_offset += *v - now;
     else
@@ -114,6 +119,33 @@ static bool msr_ghcb(struct cpu *c, const struct op *o, uint64_t *v, bool write)
     return true;
 }
 
+/* MHz (APM2 15.36.18). */
+static bool msr_guest_tsc_freq(struct cpu *c, const struct op *o, uint64_t *v, bool write)
+{
+    (void)o;
+    if (write || !(c->sev_features & SEV_FEATURE_SECURE_TSC))
+        return false;
+    *v = (SOC_TSC_KHZ / 1000 * c->tsc_scale) >> 32 & 0x3FFFF;
+    return true;
+}
+
+#define VIRTUAL_TOM_BITS (BIT(52) - BIT(21))
+
+static bool msr_virtual_tom(struct cpu *c, const struct op *o, uint64_t *v, bool write)
+{
+    bool has = soc_chip(c->soc)->sev_features & CPUID_VIRTUAL_TOM;
+
+    (void)o;
+    if (!has || !(c->sev_features & SEV_FEATURE_VTOM))
+        return false;
+    if (write) {
+        c->virtual_tom = *v & VIRTUAL_TOM_BITS;
+        mmu_flush_asid(c, true);
+    }
+    *v = c->virtual_tom;
+    return true;
+}
+
 bool msr_is_the_guests(const struct cpu *c, uint32_t number)
 {
     return c->es && (number == MSR_GHCB || number == MSR_SEV_STATUS);
@@ -139,6 +171,8 @@ static const struct msr msrs[] = {
     {0xC0000103, FIELD(tsc_aux), LOW32, NULL},
     {MSR_GHCB, 0, ANY, msr_ghcb},
     {MSR_SEV_STATUS, 0, ANY, msr_sev_status},
+    {0xC0010134, 0, ANY, msr_guest_tsc_freq},
+    {0xC0010135, 0, ANY, msr_virtual_tom},
 };
 
 static const struct msr *find_msr(uint32_t number)

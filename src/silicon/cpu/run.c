@@ -6,6 +6,8 @@
  */
 #include "silicon/cpu/block.h"
 
+#include "silicon/vmsa.h"
+
 #define SLICE 100000
 
 #define DR6_BS BIT(14)
@@ -68,8 +70,8 @@ _Noreturn void cpu_exit(struct cpu *c, const struct op *o, uint64_t code, uint64
     if (c->es && o && vc_advances(code))
         cpu_exit_after(c, o, op_next_rip(c, o), code, info1);
     note_exit(c, code, info1, info2, o ? op_rip(c, o) + o->len : 0);
-    if (c->es && !vc_automatic(code, info1))
-        cpu_vc(c, o, code);
+    if (c->es && !vc_automatic(code, info1) && !(c->sev_features & SEV_FEATURE_REFLECT_VC))
+        cpu_fault(c, o, EXC_VC, (uint32_t)code);
     settle(c, o);
     longjmp(*c->unwind, EXITED);
 }
@@ -118,6 +120,13 @@ static bool virtual_interrupt(const struct cpu *c)
     return v & V_IRQ && (v & V_IGN_TPR || (v >> 16 & 0xF) > (c->cr8 & 0xF));
 }
 
+/* Guests that restrict injection leave to the host what is the host's (APM2 15.36.16). */
+static bool takes_intr(const struct cpu *c)
+{
+    return c->vmcb.intercept3 & INTERCEPT_BIT(VMEXIT_INTR) ||
+           c->sev_features & (SEV_FEATURE_RESTRICTED_INJECTION | SEV_FEATURE_ALTERNATE_INJECTION);
+}
+
 /* Physical interrupts are the host's while a guest runs: RFLAGS.IF of the guest does not count with
  * V_INTR_MASKING, and a host that does not intercept them has nobody to take them. */
 static void look_at_interrupts(struct cpu *c)
@@ -126,7 +135,7 @@ static void look_at_interrupts(struct cpu *c)
         c->timer_at = UINT64_MAX;
         c->intr_pin = true;
     }
-    if (c->intr_pin && c->vmcb.intercept3 & INTERCEPT_BIT(VMEXIT_INTR)) {
+    if (c->intr_pin && takes_intr(c)) {
         c->intr_pin = false;
         cpu_exit(c, NULL, VMEXIT_INTR, 0, 0);
     }

@@ -6,6 +6,8 @@
  */
 #include "silicon/cpu/svm.h"
 
+#include "silicon/rmp/rmp.h"
+
 #include <stdlib.h>
 
 #define VMCB_CHECKED_EFER                                                                          \
@@ -217,8 +219,20 @@ static void save_assists(const struct cpu *c, struct vmcb_control *to)
 }
 
 /* All that a hypervisor hears of encrypted state. */
-static void save_es_exit(const struct cpu *c, struct vmcb_control *to)
+static void save_es_exit(const struct cpu *c, const struct vmcb_control *was,
+                         struct vmcb_control *to)
 {
+    if (vmsa_reflected(c)) { /* the rest is in the VMSA */
+        to->exitcode = VMEXIT_VC;
+        to->exitinfo1 = to->exitinfo2 = to->exitintinfo = 0;
+    }
+    if (c->sev_features & SEV_FEATURE_RESTRICTED_INJECTION)
+        to->vintr |= was->vintr & V_IRQ;
+    if (c->sev_features & SEV_FEATURE_ALTERNATE_INJECTION) {
+        to->vintr = was->vintr;
+        to->eventinj = was->eventinj;
+        to->interrupt_state = was->interrupt_state & 1;
+    }
     to->interrupt_state |= c->rflags & RFLAGS_IF ? GUEST_INTERRUPT_MASK : 0;
     to->ghcb_gpa = c->ghcb;
     to->guest_sev_features = c->sev_features & (BIT(62) - 1);
@@ -251,13 +265,16 @@ static void run_guest(struct cpu *c, uint64_t cr3)
 /* The save area of the VMCB stays as the host left it (APM2 15.35.8). */
 static void run_encrypted(struct cpu *c, struct vmcb *image, struct vmsa *v)
 {
+    struct vmcb_control was = image->control;
     struct vmsa host;
 
+    if (vmsa_wants_flush(c, v))
+        c->vmcb.tlb_control = 3;
     vmsa_enter(c, v, &host);
     save_area_load(c, vmsa_save_area(v));
     run_guest(c, v->cr3);
     save_exit(c, &image->control);
-    save_es_exit(c, &image->control);
+    save_es_exit(c, &was, &image->control);
     vmsa_leave(c, v, &host);
 }
 
@@ -281,6 +298,10 @@ void cpu_vmrun(struct cpu *c, uint64_t vmcb_spa)
     if (vmcb_spa & FRAME_MASK || !soc_read(c->soc, vmcb_spa, &image, sizeof(image))) {
         warn("VMRUN: the VMCB address %#llx is unaligned or outside DRAM",
              (unsigned long long)vmcb_spa);
+        return;
+    }
+    if (!rmp_host_may_write(c->rmp, vmcb_spa, sizeof(image))) { /* #GP (APM2 15.36.12) */
+        warn("VMRUN: the VMCB at %#llx is not the hypervisor's", (unsigned long long)vmcb_spa);
         return;
     }
     es = image.control.nested_ctl & NESTED_SEV_ES;

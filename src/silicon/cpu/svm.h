@@ -26,6 +26,10 @@ const char *vmsa_open(struct cpu *c, const struct vmcb_control *control, struct 
                       uint64_t *code);
 /* All of the guest's registers but those of save_area_load; the host's go to `host`. */
 void vmsa_enter(struct cpu *c, const struct vmsa *v, struct vmsa *host);
+/* The exit that is noted would have been #VC, but for ReflectVC. */
+bool vmsa_reflected(const struct cpu *c);
+/* The guest was on another core, or asks for it: nothing that a TLB holds of it counts. */
+bool vmsa_wants_flush(const struct cpu *c, const struct vmsa *v);
 /* Everything back into the page, and the host's registers into the core. */
 void vmsa_leave(struct cpu *c, struct vmsa *v, const struct vmsa *host);
 

@@ -35,5 +35,5 @@ bool vc_advances(uint64_t code)
 
 _Noreturn void cpu_vc(struct cpu *c, const struct op *o, uint64_t code)
 {
-    cpu_fault(c, o, EXC_VC, (uint32_t)code);
+    cpu_exit(c, o, code, 0, 0);
 }

@@ -10,8 +10,9 @@
 
 #include "silicon/cpu/fp.h"
 #include "silicon/cpu/x87.h"
+#include "silicon/rmp/rmp.h"
 
-#define VMSA_BUSY  BIT(63) /* of VINTR_CTRL */
+#define SYSCFG_SNP BIT(24)
 #define XCR0_KNOWN UINT64_C(7)
 
 /* Between a trap-like exit under RFLAGS.TF and its #DB, which the guest takes when it comes back.
@@ -27,16 +28,16 @@ static const struct {
     uint8_t cpuid; /* bit of CPUID 8000001F EAX that says the chip has it */
     bool needs_snp, implemented;
 } sev_features[] = {
-    {SEV_FEATURE_SNP_ACTIVE, "SNP", 4, true, false},
-    {SEV_FEATURE_VTOM, "virtual top of memory", 4, true, false},
-    {SEV_FEATURE_REFLECT_VC, "ReflectVC", 4, true, false},
-    {SEV_FEATURE_RESTRICTED_INJECTION, "restricted injection", 12, true, false},
-    {SEV_FEATURE_ALTERNATE_INJECTION, "alternate injection", 13, true, false},
+    {SEV_FEATURE_SNP_ACTIVE, "SNP", 4, false, true},
+    {SEV_FEATURE_VTOM, "virtual top of memory", 4, true, true},
+    {SEV_FEATURE_REFLECT_VC, "ReflectVC", 4, true, true},
+    {SEV_FEATURE_RESTRICTED_INJECTION, "restricted injection", 12, true, true},
+    {SEV_FEATURE_ALTERNATE_INJECTION, "alternate injection", 13, true, true},
     {SEV_FEATURE_DEBUG_SWAP, "DebugSwap", 14, false, true},
     {SEV_FEATURE_PREVENT_HOST_IBS, "PreventHostIBS", 15, false, true}, /* there is no IBS */
     {SEV_FEATURE_BTB_ISOLATION, "BTB isolation", ALWAYS, false, true}, /* there is no BTB */
     {SEV_FEATURE_VMPL_SSS, "VMPL supervisor shadow stacks", 7, true, false},
-    {SEV_FEATURE_SECURE_TSC, "Secure TSC", 8, true, false},
+    {SEV_FEATURE_SECURE_TSC, "Secure TSC", 8, true, true},
     {SEV_FEATURE_VMGEXIT_PARAMETER, "VMGEXIT parameter", 17, false, true},
     {BIT(11), "PMC virtualisation", 20, false, false},
     {BIT(12), "IBS virtualisation", 19, false, false},
@@ -75,28 +76,85 @@ static const char *illegal_es(struct cpu *c, uint64_t spa, const struct vmsa *v)
     for (unsigned i = 0; i < COUNT(sev_features); i++)
         if (v->sev_features & sev_features[i].bit && sev_features[i].needs_snp)
             return "SEV_FEATURES has a bit that needs SNP";
+    if (rmp_get(c->rmp, spa).assigned)
+        return "the VMSA's page is not the hypervisor's";
     if (!soc_vmsa_intact(c->soc, spa, c->key, v))
         return "the VMSA is not as the chip left it: its checksum does not match";
     return NULL;
 }
 
+/* APM2 15.36.12, table 15-41. A VMSA in a 2 MiB page is none. */
+static const char *illegal_snp(const struct cpu *c, uint64_t spa, uint32_t asid,
+                               const struct vmsa *v)
+{
+    struct rmp_entry e = rmp_get(c->rmp, spa);
+
+    if (!(c->host_syscfg & SYSCFG_SNP) || !rmp_enforced(c->rmp))
+        return "SNP is not enabled on the platform";
+    if (!rmp_covers(c->rmp, spa))
+        return "the RMP does not cover the VMSA";
+    if (!e.assigned || e.asid != asid)
+        return "the VMSA's page is not this guest's";
+    if (e.immutable || e.large)
+        return "the VMSA's page is immutable, or a part of a 2 MiB page";
+    if (!e.vmsa)
+        return "the VMSA's page is none by its RMP entry";
+    if (v->vmpl >= soc_chip(c->soc)->vmpls)
+        return "the VMSA's VMPL is higher than the chip knows";
+    return NULL;
+}
+
+#define INJECTION (SEV_FEATURE_RESTRICTED_INJECTION | SEV_FEATURE_ALTERNATE_INJECTION)
+
+/* APM2 15.36.16: #HV alone, an exception without error code. */
+static const char *illegal_injection(const struct vmcb_control *control, uint64_t features)
+{
+    uint64_t e = control->eventinj;
+
+    if ((features & INJECTION) == INJECTION)
+        return "restricted and alternate injection exclude each other";
+    if (features & INJECTION && control->vintr & V_AVIC)
+        return "AVIC in a guest that restricts injection";
+    if (!(features & SEV_FEATURE_RESTRICTED_INJECTION) || !(e & EVENT_VALID))
+        return NULL;
+    if ((e & (EVENT_TYPE_MASK | EVENT_ERROR_VALID)) == EVENT_TYPE_EXCEPT &&
+        EVENT_VECTOR(e) == EXC_HV)
+        return NULL;
+    return "EVENTINJ of something else than #HV into a guest that restricts injection";
+}
+
+static const char *illegal_components(const struct vmsa *v)
+{
+    if (v->xcr0 & ~XCR0_KNOWN)
+        return "the VMSA's XCR0 has components that this chip lacks";
+    return v->xss ? "the VMSA's XSS has components that this chip lacks" : NULL;
+}
+
+static const char *illegal_vmsa(struct cpu *c, const struct vmcb_control *control,
+                                const struct vmsa *v)
+{
+    bool snp = v->sev_features & SEV_FEATURE_SNP_ACTIVE;
+    const char *why = snp ? illegal_snp(c, control->vmsa_pa, control->asid, v)
+                          : illegal_es(c, control->vmsa_pa, v);
+
+    if (!why)
+        why = illegal_features(c, v->sev_features);
+    if (!why)
+        why = illegal_injection(control, v->sev_features);
+    return why ? why : illegal_components(v);
+}
+
 const char *vmsa_open(struct cpu *c, const struct vmcb_control *control, struct vmsa *v,
                       uint64_t *code)
 {
-    uint64_t spa = control->vmsa_pa;
     const char *why;
 
     *code = VMEXIT_INVALID;
-    if (spa & FRAME_MASK || !dram_read(c->dram, spa, c->key, v, sizeof(*v)))
+    if (control->vmsa_pa & FRAME_MASK ||
+        !dram_read(c->dram, control->vmsa_pa, c->key, v, sizeof(*v)))
         return "the VMSA pointer is unaligned or outside DRAM";
-    why = illegal_es(c, spa, v);
-    if (!why)
-        why = illegal_features(c, v->sev_features);
-    if (!why && v->xcr0 & ~XCR0_KNOWN)
-        why = "the VMSA's XCR0 has components that this chip lacks";
-    if (!why && v->xss)
-        why = "the VMSA's XSS has components that this chip lacks";
-    if (!why && v->vintr_ctrl & VMSA_BUSY) {
+    why = illegal_vmsa(c, control, v);
+    if (!why && v->sev_features & SEV_FEATURE_ALTERNATE_INJECTION && v->vintr_ctrl & VMSA_BUSY) {
         *code = VMEXIT_BUSY;
         why = "the VMSA's BUSY bit is set";
     }
@@ -208,23 +266,63 @@ static void fpu_reset(struct cpu *c)
     memset(c->vec, 0, sizeof(c->vec));
 }
 
+/* ---- interrupts ---- */
+#define V_OF_VMSA (BIT(20) | BIT(11) | BIT(12) | BIT(9) | V_IRQ | 0xF00FF | UINT64_C(0xFF00000000))
+
+/* Alternate injection: the guest's more privileged side says what comes (APM2 15.36.16). */
+static void interrupts_load(struct cpu *c, const struct vmsa *v)
+{
+    struct vmcb_control *control = &c->vmcb;
+
+    if (v->sev_features & SEV_FEATURE_RESTRICTED_INJECTION)
+        control->vintr &= ~V_IRQ;
+    if (!(v->sev_features & SEV_FEATURE_ALTERNATE_INJECTION))
+        return;
+    control->eventinj = v->eventinj;
+    control->vintr = (control->vintr & ~V_OF_VMSA) | (v->vintr_ctrl & V_OF_VMSA);
+    c->cr8 = control->vintr & 0xF;
+    c->shadow = v->vintr_ctrl & VMSA_INT_SHADOW;
+}
+
+static void interrupts_store(const struct cpu *c, struct vmsa *v)
+{
+    if (!(v->sev_features & SEV_FEATURE_ALTERNATE_INJECTION))
+        return;
+    v->eventinj = 0;
+    v->vintr_ctrl &= ~(UINT64_C(0xFF) | V_IRQ | VMSA_INT_SHADOW);
+    v->vintr_ctrl |= (c->cr8 & 0xF) | (c->vmcb.vintr & V_IRQ) | (c->shadow ? VMSA_INT_SHADOW : 0);
+}
+
 /* ---- in and out ---- */
+/* APM2 15.36.15. */
+bool vmsa_wants_flush(const struct cpu *c, const struct vmsa *v)
+{
+    return v->sev_features & SEV_FEATURE_SNP_ACTIVE && v->pcpu_id != c->id + 1;
+}
+
 void vmsa_enter(struct cpu *c, const struct vmsa *v, struct vmsa *host)
 {
     c->es = true;
+    c->snp = v->sev_features & SEV_FEATURE_SNP_ACTIVE;
+    c->vmpl = c->snp ? v->vmpl : 0;
     c->vmsa_spa = c->vmcb.vmsa_pa;
     c->sev_features = v->sev_features;
     c->ghcb = c->vmcb.ghcb_gpa;
+    c->virtual_tom = v->virtual_tom & (BIT(52) - BIT(21));
+    c->tsc_scale = v->guest_tsc_scale;
+    c->tsc_plus = v->guest_tsc_offset;
     host->sev_features = v->sev_features;
     host->rax = c->r[RAX];
     host->rsp = c->r[RSP];
     registers_store(c, host);
     registers_load(c, v);
     fpu_load(c, v);
+    interrupts_load(c, v);
     c->debug_pending = v->reserved_3f0[0] & PENDING_DB;
 }
 
-/* What an automatic exit tells the guest's own side (APM2 15.36.9). */
+/* Every exit tells the guest's own side (APM2 15.36.9). What would have been #VC, and happened as
+ * an event was on its way, leaves the VMSA busy until somebody has seen to that. */
 static void store_guest_exit(const struct cpu *c, struct vmsa *v)
 {
     v->guest_exitcode = c->vmcb.exitcode;
@@ -232,6 +330,14 @@ static void store_guest_exit(const struct cpu *c, struct vmsa *v)
     v->guest_exitinfo2 = c->vmcb.exitinfo2;
     v->guest_exitintinfo = c->exitintinfo;
     v->guest_nrip = c->vmcb.nrip;
+    if (vmsa_reflected(c) && c->exitintinfo & EVENT_VALID &&
+        v->sev_features & SEV_FEATURE_ALTERNATE_INJECTION)
+        v->vintr_ctrl |= VMSA_BUSY;
+}
+
+bool vmsa_reflected(const struct cpu *c)
+{
+    return !vc_automatic(c->vmcb.exitcode, c->vmcb.exitinfo1);
 }
 
 void vmsa_leave(struct cpu *c, struct vmsa *v, const struct vmsa *host)
@@ -239,9 +345,13 @@ void vmsa_leave(struct cpu *c, struct vmsa *v, const struct vmsa *host)
     save_area_store(c, vmsa_save_area(v));
     registers_store(c, v);
     fpu_store(c, v);
+    interrupts_store(c, v);
     store_guest_exit(c, v);
+    v->virtual_tom = c->virtual_tom;
     v->reserved_3f0[0] = c->debug_pending ? PENDING_DB : 0;
-    if (dram_write(c->dram, c->vmsa_spa, c->key, v, sizeof(*v)))
+    if (c->snp)
+        v->pcpu_id = v->tlb_id = c->id + 1;
+    if (dram_write(c->dram, c->vmsa_spa, c->key, v, sizeof(*v)) && !c->snp)
         soc_vmsa_seal(c->soc, c->vmsa_spa, c->key, v);
 
     c->r[RAX] = host->rax;
@@ -250,5 +360,6 @@ void vmsa_leave(struct cpu *c, struct vmsa *v, const struct vmsa *host)
     fpu_reset(c);
     c->debug_pending = false;
     c->es = c->snp = false;
+    c->vmpl = 0;
     c->vmsa_spa = c->sev_features = 0;
 }
