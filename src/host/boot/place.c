@@ -130,7 +130,7 @@ static enum status add_region(struct boot_job *job, uint64_t gpa, uint64_t end, 
     if (p->regions == BOOT_REGIONS)
         return fail(job->err, ERR_LIMIT, "kernel '%s': more than %d separate parts to load",
                     job->req->kernel, BOOT_REGIONS);
-    p->region[p->regions++] = (struct boot_region){gpa, end - gpa, what};
+    p->region[p->regions++] = (struct boot_region){gpa, end - gpa, what, BOOT_MEASURED};
     return OK;
 }
 

@@ -163,10 +163,16 @@ COMMAND(query_sev)
 
     if (enabled && vm_sev_info(c->m->vm, &info, &c->err) != OK)
         return c->err.code;
-    return answer(c, json_pack("{s:b, s:i, s:i, s:i, s:I, s:s, s:I}", "enabled", enabled,
+    if (vm_config(c->m->vm)->sev == SEV_SNP)
+        return answer(c, json_pack("{s:b, s:i, s:i, s:i, s:s, s:s, s:I}", "enabled", enabled,
+                                   "api-major", info.api_major, "api-minor", info.api_minor,
+                                   "build-id", info.build, "state", sev_state_name(info.state),
+                                   "sev-type", "sev-snp", "snp-policy", (json_int_t)info.policy));
+    return answer(c, json_pack("{s:b, s:i, s:i, s:i, s:I, s:s, s:I, s:s}", "enabled", enabled,
                                "api-major", info.api_major, "api-minor", info.api_minor, "build-id",
                                info.build, "policy", (json_int_t)info.policy, "state",
-                               sev_state_name(info.state), "handle", (json_int_t)info.handle));
+                               sev_state_name(info.state), "handle", (json_int_t)info.handle,
+                               "sev-type", "sev"));
 }
 
 COMMAND(query_sev_capabilities)

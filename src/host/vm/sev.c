@@ -1,6 +1,7 @@
-/* The life of a SEV guest as its hypervisor drives it: an ASID, LAUNCH_START, ACTIVATE,
- * LAUNCH_UPDATE_DATA for each launch region, LAUNCH_MEASURE, LAUNCH_SECRET, LAUNCH_FINISH, and at
- * its end DEACTIVATE and DECOMMISSION (SEV API 6). */
+/* The life of a SEV or SEV-ES guest as its hypervisor drives it: an ASID, LAUNCH_START, ACTIVATE,
+ * LAUNCH_UPDATE_DATA for each launch region, LAUNCH_UPDATE_VMSA for each processor of an ES guest,
+ * LAUNCH_MEASURE, LAUNCH_SECRET, LAUNCH_FINISH, and at its end DEACTIVATE and DECOMMISSION (SEV API
+ * 6). That of an SNP guest is in snp.c. */
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -13,14 +14,14 @@
 #include "base/log.h"
 #include "host/vm/base64.h"
 #include "host/vm/internal.h"
+#include "host/vm/launch_image.h"
+#include "silicon/vmsa.h"
 
 #define DH_CERT_BYTES SEV_CERT_BYTES
 #define SESSION_BYTES sizeof(struct sev_session)
 #define HEADER_BYTES  sizeof(struct sev_packet_header)
 
-static const char *const level_names[] = {"no SEV", "SEV", "SEV-ES", "SEV-SNP"};
-
-enum status sev_check(const struct host *h, const struct vm_config *cfg, struct error *err)
+static enum status check_chip(const struct host *h, const struct vm_config *cfg, struct error *err)
 {
     const struct chip *chip = h->chip;
 
@@ -30,36 +31,76 @@ enum status sev_check(const struct host *h, const struct vm_config *cfg, struct 
     if (cfg->sev > chip->level)
         return fail(err, ERR_ARG,
                     "%s has SEV but no SEV-ES; use --chip rome, milan, genoa or turin", chip->name);
-    if (cfg->sev > SEV_PLAIN)
-        return fail(err, ERR_UNSUPPORTED, "%s guests are not implemented; use --sev sev or off",
-                    level_names[cfg->sev]);
-    if (cfg->sev == SEV_OFF && (cfg->dh_cert || cfg->session))
-        return fail(err, ERR_ARG, "--dh-cert-file and --session-file are for --sev sev");
-    if (cfg->sev == SEV_OFF && cfg->launch_image)
-        return fail(err, ERR_ARG, "--launch-image is for --sev sev: nothing else is measured");
+    if (cfg->sev == SEV_SNP && !h->asp.snp)
+        return fail(err, ERR_STATE, "the host was started without SEV-SNP");
+    return OK;
+}
+
+/* Options that mean nothing to the guest would be silently lost. */
+static enum status check_owner(const struct vm_config *cfg, struct error *err)
+{
+    bool legacy = cfg->sev == SEV_PLAIN || cfg->sev == SEV_ES, snp = cfg->sev == SEV_SNP;
+
+    if (!legacy && (cfg->dh_cert || cfg->session))
+        return fail(err, ERR_ARG, "--dh-cert-file and --session-file are for --sev sev and es");
     if (!cfg->dh_cert != !cfg->session)
         return fail(err, ERR_ARG, "--dh-cert-file and --session-file go together");
+    if (cfg->sev == SEV_OFF && cfg->launch_image)
+        return fail(err, ERR_ARG, "--launch-image is for encrypted guests: no other is measured");
+    if (!snp && (cfg->id_block || cfg->id_auth || cfg->host_data || cfg->certs || cfg->vmpl ||
+                 cfg->request_rate))
+        return fail(err, ERR_ARG,
+                    "--id-block, --id-auth, --host-data, --certs, --vmpl and "
+                    "--guest-request-rate are for --sev snp");
+    if (!cfg->id_block != !cfg->id_auth)
+        return fail(err, ERR_ARG, "--id-block and --id-auth go together");
+    return OK;
+}
+
+static enum status check_policy(const struct vm_config *cfg, struct error *err)
+{
     if (cfg->sev == SEV_PLAIN && cfg->policy & SEV_POLICY_ES)
         return fail(err, ERR_ARG,
-                    "--policy 0x%" PRIx32 " demands SEV-ES (bit 2); the guest is plain SEV",
+                    "--policy 0x%" PRIx64 " demands SEV-ES (bit 2); the guest is plain SEV",
+                    cfg->policy);
+    if (cfg->sev == SEV_ES && !(cfg->policy & SEV_POLICY_ES))
+        return fail(err, ERR_ARG, "--policy 0x%" PRIx64 " is not one of SEV-ES, which has bit 2",
+                    cfg->policy);
+    if (cfg->sev != SEV_SNP && cfg->policy > UINT32_MAX)
+        return fail(err, ERR_ARG, "--policy 0x%" PRIx64 ": that of SEV has 32 bits", cfg->policy);
+    if (cfg->sev == SEV_SNP && !(cfg->policy & SNP_POLICY_MBO))
+        return fail(err, ERR_ARG, "--policy 0x%" PRIx64 " is not one of SEV-SNP, which has bit 17",
                     cfg->policy);
     return OK;
 }
 
+enum status sev_check(const struct host *h, const struct vm_config *cfg, struct error *err)
+{
+    enum status s = check_chip(h, cfg, err);
+
+    if (s == OK)
+        s = check_owner(cfg, err);
+    return s == OK ? check_policy(cfg, err) : s;
+}
+
 /* ---- ASIDs ----------------------------------------------------------------------------------- */
 
-/* Guests with a key take the ASIDs that the chip keeps for SEV without ES; the others take those
- * above all that can have a key (APM2 15.34.2). */
+/* Guests with a key take the ASIDs that the chip keeps for SEV without ES, or those below, with
+ * ES; the others take those above all that can have a key (APM2 15.34.2). */
 enum status sev_asid_alloc(struct vm *vm, struct error *err)
 {
     struct host *h = vm->host;
     unsigned first = h->chip->min_sev_asid, last = h->chip->sev_asids;
 
+    if (vm->cfg.sev >= SEV_ES) {
+        last = first - 1;
+        first = 1;
+    }
     if (vm->cfg.sev == SEV_OFF) {
         for (unsigned i = 0; i < COUNT(h->plain_asid_used); i++)
             if (!h->plain_asid_used[i]) {
                 h->plain_asid_used[i] = true;
-                vm->asid = last + 1 + i;
+                vm->asid = h->chip->sev_asids + 1 + i;
                 return OK;
             }
         return fail(err, ERR_LIMIT, "more than %zu guests without SEV", COUNT(h->plain_asid_used));
@@ -71,8 +112,9 @@ enum status sev_asid_alloc(struct vm *vm, struct error *err)
             return OK;
         }
     return fail(err, ERR_LIMIT,
-                "no ASID is left: %s has %u for SEV guests (%u to %u) and all are in use",
-                h->chip->name, last - first + 1, first, last);
+                "no ASID is left: %s has %u for %s guests (%u to %u) and all are in use",
+                h->chip->name, last - first + 1, vm->cfg.sev >= SEV_ES ? "SEV-ES and SNP" : "SEV",
+                first, last);
 }
 
 void sev_asid_free(struct vm *vm)
@@ -109,8 +151,8 @@ static enum status read_small(const char *path, char *to, size_t room, size_t *l
 }
 
 /* A file of exactly `want` bytes, raw or base64, into the driver's data buffer at `spa`. */
-static enum status put_owner_file(struct host *h, const char *path, size_t want, uint64_t spa,
-                                  const char *what, struct error *err)
+enum status sev_put_file(struct host *h, const char *path, size_t want, uint64_t spa,
+                         const char *what, struct error *err)
 {
     char text[8192];
     uint8_t *decoded = NULL;
@@ -136,17 +178,17 @@ static enum status put_owner_file(struct host *h, const char *path, size_t want,
 static enum status launch_start(struct vm *vm, struct error *err)
 {
     struct host *h = vm->host;
-    struct sev_cmd_launch_start cmd = {.policy = vm->cfg.policy};
+    struct sev_cmd_launch_start cmd = {.policy = (uint32_t)vm->cfg.policy};
 
     if (vm->cfg.dh_cert) {
         cmd.dh_cert_paddr = h->asp.data;
         cmd.dh_cert_len = DH_CERT_BYTES;
         cmd.session_paddr = h->asp.data + PAGE;
         cmd.session_len = SESSION_BYTES;
-        if (put_owner_file(h, vm->cfg.dh_cert, DH_CERT_BYTES, cmd.dh_cert_paddr, "--dh-cert-file",
-                           err) != OK ||
-            put_owner_file(h, vm->cfg.session, SESSION_BYTES, cmd.session_paddr, "--session-file",
-                           err) != OK)
+        if (sev_put_file(h, vm->cfg.dh_cert, DH_CERT_BYTES, cmd.dh_cert_paddr, "--dh-cert-file",
+                         err) != OK ||
+            sev_put_file(h, vm->cfg.session, SESSION_BYTES, cmd.session_paddr, "--session-file",
+                         err) != OK)
             return err->code;
     }
     if (asp_command(h, SEV_CMD_LAUNCH_START, &cmd, sizeof(cmd), err) != OK)
@@ -188,6 +230,25 @@ static enum status update_region(struct vm *vm, const struct boot_region *r, str
     return OK;
 }
 
+/* Each page is measured as it is here; the firmware then seals it (SEV API, LAUNCH_UPDATE_VMSA). */
+static enum status update_vmsas(struct vm *vm, const struct boot_plan *plan, struct error *err)
+{
+    struct vmsa image;
+    enum status s = OK;
+
+    for (unsigned i = 0; i < vm->cfg.vcpus && s == OK; i++) {
+        struct sev_cmd_guest_buffer cmd = {.handle = vm->sev.handle, .len = sizeof(image)};
+
+        vmsa_first(vm, plan, i, &image);
+        s = vmsa_page(&vm->vcpu[i], &image, err);
+        cmd.paddr = vm->vcpu[i].launched_vmsa;
+        if (s == OK)
+            s = asp_command(vm->host, SEV_CMD_LAUNCH_UPDATE_VMSA, &cmd, sizeof(cmd), err);
+    }
+    vm->ap_jump_table = plan->ap_jump_table;
+    return s;
+}
+
 static enum status measure(struct vm *vm, struct error *err)
 {
     struct sev_cmd_guest_buffer cmd = {
@@ -201,50 +262,32 @@ static enum status measure(struct vm *vm, struct error *err)
     return OK;
 }
 
-/* ---- what is measured, for owners who compute it themselves -----------------------------------
- */
-
-static enum status write_regions(struct vm *vm, const struct boot_plan *plan, FILE *f,
-                                 struct error *err)
-{
-    uint8_t page[PAGE];
-
-    for (unsigned i = 0; i < plan->regions; i++)
-        for (uint64_t at = 0; at < plan->region[i].len; at += PAGE)
-            if (!vm_read_phys(vm, plan->region[i].gpa + at, page, PAGE) ||
-                fwrite(page, PAGE, 1, f) != 1)
-                return fail(err, ERR_IO, "--launch-image '%s': %s", vm->cfg.launch_image,
-                            strerror(errno));
-    return OK;
-}
-
-/* The plaintext of all launch regions, whole or not at all. */
+/* What is measured, for owners who compute it themselves. */
 static enum status write_launch_image(struct vm *vm, const struct boot_plan *plan,
                                       struct error *err)
 {
-    const char *path = vm->cfg.launch_image;
-    char part[PATH_MAX];
-    enum status s;
-    FILE *f;
+    unsigned vmsas = vm->cfg.sev == SEV_ES ? vm->cfg.vcpus : 0;
+    struct vmsa vmsa[VM_MAX_VCPUS];
+    struct launch_image *image = NULL;
+    enum status s = launch_image_new(vm, &image, err);
 
-    if (snprintf(part, sizeof(part), "%s.part", path) >= (int)sizeof(part))
-        return fail(err, ERR_ARG, "--launch-image: the path is too long");
-    f = fopen(part, "we");
-    if (!f)
-        return fail(err, ERR_IO, "--launch-image '%s': %s", path, strerror(errno));
-    s = write_regions(vm, plan, f, err);
-    if (fclose(f) != 0 && s == OK)
-        s = fail(err, ERR_IO, "--launch-image '%s': %s", path, strerror(errno));
-    if (s == OK && rename(part, path) < 0)
-        s = fail(err, ERR_IO, "--launch-image '%s': %s", path, strerror(errno));
-    if (s != OK)
-        unlink(part);
-    return s;
+    for (unsigned i = 0; i < plan->regions && s == OK; i++)
+        s = launch_image_add(image, "data", plan->region[i].gpa, plan->region[i].len,
+                             plan->region[i].what, NULL, err);
+    for (unsigned i = 0; i < vmsas && s == OK; i++) {
+        vmsa_first(vm, plan, i, &vmsa[i]);
+        s = launch_image_add(image, "vmsa", 0, sizeof(vmsa[i]), "VMSA", &vmsa[i], err);
+    }
+    return launch_image_end(image, s, err);
 }
 
 enum status sev_launch(struct vm *vm, const struct boot_plan *plan, struct error *err)
 {
-    enum status s = vm->cfg.launch_image ? write_launch_image(vm, plan, err) : OK;
+    enum status s;
+
+    if (vm->cfg.sev == SEV_SNP)
+        return snp_launch(vm, plan, err);
+    s = vm->cfg.launch_image ? write_launch_image(vm, plan, err) : OK;
 
     if (s == OK)
         s = asp_start(vm->host, err);
@@ -258,6 +301,8 @@ enum status sev_launch(struct vm *vm, const struct boot_plan *plan, struct error
                   plan->region[i].gpa + plan->region[i].len - 1, plan->region[i].what);
         s = update_region(vm, &plan->region[i], err);
     }
+    if (s == OK && vm->cfg.sev == SEV_ES)
+        s = update_vmsas(vm, plan, err);
     return s == OK ? measure(vm, err) : s;
 }
 
@@ -265,6 +310,8 @@ enum status sev_finish(struct vm *vm, struct error *err)
 {
     struct sev_cmd_handle cmd = {vm->sev.handle};
 
+    if (vm->cfg.sev == SEV_SNP)
+        return snp_finish(vm, err);
     return asp_command(vm->host, SEV_CMD_LAUNCH_FINISH, &cmd, sizeof(cmd), err);
 }
 
@@ -274,6 +321,13 @@ void sev_teardown(struct vm *vm)
     struct error err = {0};
     enum status s = OK;
 
+    if (vm->cfg.sev == SEV_SNP) {
+        snp_teardown(vm);
+        return;
+    }
+    for (unsigned i = 0; vm->vcpu && i < vm->cfg.vcpus; i++)
+        vmsa_release(&vm->vcpu[i]);
+    vm->ap_jump_table = 0;
     if (!vm->sev.launched)
         return;
     if (vm->sev.active)
@@ -303,8 +357,11 @@ enum status vm_sev_info(struct vm *vm, struct sev_info *out, struct error *err)
     struct error local;
 
     err = err ? err : &local;
-    if (need_sev(vm, err) != OK ||
-        asp_command(vm->host, SEV_CMD_PLATFORM_STATUS, &platform, sizeof(platform), err) != OK ||
+    if (need_sev(vm, err) != OK)
+        return err->code;
+    if (vm->cfg.sev == SEV_SNP)
+        return snp_info(vm, out, err);
+    if (asp_command(vm->host, SEV_CMD_PLATFORM_STATUS, &platform, sizeof(platform), err) != OK ||
         asp_command(vm->host, SEV_CMD_GUEST_STATUS, &guest, sizeof(guest), err) != OK)
         return err->code;
     *out = (struct sev_info){.api_major = platform.api_major,
@@ -323,6 +380,9 @@ enum status vm_sev_measurement(struct vm *vm, uint8_t out[SEV_MEASUREMENT_BYTES]
 
     if (s != OK)
         return s;
+    if (vm->cfg.sev == SEV_SNP)
+        return fail(err, ERR_STATE,
+                    "SEV-SNP gives no measurement to the hypervisor: the guest asks for a report");
     if (!vm->sev.measured)
         return fail(err, ERR_STATE, "the guest '%s' is not measured", vm->cfg.name);
     memcpy(out, vm->sev.measurement, SEV_MEASUREMENT_BYTES);
@@ -344,6 +404,10 @@ enum status vm_sev_secret(struct vm *vm, const void *header, size_t header_len, 
 
     if (s != OK)
         return s;
+    if (vm->cfg.sev == SEV_SNP)
+        return fail(err, ERR_STATE,
+                    "SEV-SNP has no launch secrets: their owner sends them to a guest that has "
+                    "proved itself by a report");
     if (vm->state != VM_PRELAUNCH)
         return fail(err, ERR_STATE,
                     "a secret can only be injected before the guest starts; use --paused");

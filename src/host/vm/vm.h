@@ -161,8 +161,7 @@ struct sev_info {
     uint8_t api_major, api_minor, build;
     uint32_t handle, asid; /* handle: SEV and SEV-ES */
     uint64_t policy;
-    uint8_t state; /* the secure processor's own value: 1 launching, 2 measured, 3 running; of
-                    * SEV-SNP: 1 launching, 2 running */
+    uint8_t state; /* enum sev_guest_state, also of SEV-SNP: launching, measured, running ... */
 };
 /* Of a VM without SEV: ERR_STATE. */
 enum status vm_sev_info(struct vm *vm, struct sev_info *out, struct error *err) MUST_USE;
