@@ -91,6 +91,7 @@ static enum status make_host(struct session *s, struct error *err)
 
     for (unsigned i = 0; i < r->guests; i++) {
         cfg.cores += r->guest[i].cpus;
+        cfg.snp |= r->guest[i].sev == SEV_SNP;
         need += host_memory_for(r->guest[i].memory, r->guest[i].cpus);
     }
     if (!cfg.memory)
@@ -137,6 +138,12 @@ static enum status make_vm(struct session *s, unsigned n, struct error *err)
                             .dh_cert = g->dh_cert,
                             .session = g->session,
                             .launch_image = g->launch_image,
+                            .id_block = g->id_block,
+                            .id_auth = g->id_auth,
+                            .certs = g->certs,
+                            .host_data = g->host_data_given ? g->host_data : NULL,
+                            .vmpl = g->vmpl,
+                            .request_rate = g->request_rate,
                             .kernel = g->kernel,
                             .initrd = g->initrd,
                             .append = g->append,

@@ -12,9 +12,9 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "silicon/asp_abi.h"
+#include "silicon/snp_abi.h"
 
 #define DEFAULT_MEMORY (UINT64_C(512) << 20)
-#define DEFAULT_POLICY SEV_POLICY_NODBG
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
@@ -217,12 +217,75 @@ SETTER(qmp)
 
 SETTER(policy)
 {
-    uint64_t n = 0;
-    enum status s = parse_number("policy", value, UINT32_MAX, &n, err);
+    g->policy_given = true;
+    return parse_number("policy", value, UINT64_MAX, &g->policy, err);
+}
 
-    if (s == OK)
-        g->policy = (uint32_t)n;
+SETTER(id_block)
+{
+    return set_string(&g->id_block, value, err);
+}
+
+SETTER(id_auth)
+{
+    return set_string(&g->id_auth, value, err);
+}
+
+SETTER(certs)
+{
+    return set_string(&g->certs, value, err);
+}
+
+static int hex_digit(char c)
+{
+    if (isdigit((unsigned char)c))
+        return c - '0';
+    c = (char)tolower((unsigned char)c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* 32 bytes in 64 digits. */
+SETTER(host_data)
+{
+    size_t len = strlen(value);
+
+    for (size_t i = 0; i < 2 * sizeof(g->host_data); i += 2) {
+        int high = len == 2 * sizeof(g->host_data) ? hex_digit(value[i]) : -1;
+        int low = high < 0 ? -1 : hex_digit(value[i + 1]);
+
+        if (low < 0)
+            return fail(err, ERR_ARG, "--host-data: '%s' is not 64 hexadecimal digits", value);
+        g->host_data[i / 2] = (uint8_t)(high << 4 | low);
+    }
+    g->host_data_given = true;
+    return OK;
+}
+
+SETTER(vmpl)
+{
+    uint64_t n = 0;
+    enum status s = parse_number("vmpl", value, 3, &n, err);
+
+    g->vmpl = (unsigned)n;
     return s;
+}
+
+SETTER(guest_request_rate)
+{
+    uint64_t n = 0;
+    enum status s = parse_number("guest-request-rate", value, 1000000, &n, err);
+
+    g->request_rate = (unsigned)n;
+    return s;
+}
+
+/* There is one way to guard pages, the chip's. */
+SETTER(rmp)
+{
+    static const struct choice kinds[] = {{"faithful", 0}};
+    int which = 0;
+
+    return parse_choice("rmp", value, kinds, COUNT(kinds), &which, err);
 }
 
 SETTER(dh_cert)
@@ -323,7 +386,8 @@ static const struct option_row {
     const char *help;
     enum status (*set)(struct run *r, struct guest *g, const char *value, struct error *err);
 } options[] = {
-    {"sev", 0, "off|sev", false, "memory encryption of the guest (off)", set_sev},
+    {"sev", 0, "off|sev|es|snp", false, "encryption: memory; registers too; integrity too (off)",
+     set_sev},
     {"chip", 0, "NAME", false, "naples, rome, milan, genoa or turin (genoa)", set_chip},
     {"memory", 'm', "SIZE", false, "the guest's memory, like 2G (512M)", set_memory},
     {"cpus", 'c', "N", false, "its virtual processors, 1 to 8 (1)", set_cpus},
@@ -339,9 +403,17 @@ static const struct option_row {
      set_console},
     {"qmp", 0, "unix:PATH", false, "a QMP server for monitors", set_qmp},
     {"device", 0, "NAME", true, "debug-exit (port F4h) or testdev", set_device},
-    {"policy", 0, "NUMBER", false, "SEV guest policy (0x1: no debugging)", set_policy},
+    {"policy", 0, "NUMBER", false, "guest policy (sev: 0x1, es: 0x5, snp: 0x30000)", set_policy},
     {"dh-cert-file", 0, "FILE", false, "the guest owner's Diffie-Hellman certificate", set_dh_cert},
     {"session-file", 0, "FILE", false, "the owner's launch session", set_session},
+    {"id-block", 0, "FILE", false, "SNP: the owner's ID block, with --id-auth", set_id_block},
+    {"id-auth", 0, "FILE", false, "SNP: its signature and keys", set_id_auth},
+    {"host-data", 0, "HEX", false, "SNP: 32 bytes of the host's for reports", set_host_data},
+    {"vmpl", 0, "N", false, "SNP: privilege level of the first processor, 0 to 3 (0)", set_vmpl},
+    {"certs", 0, "FILE", false, "SNP: certificate table for extended guest requests", set_certs},
+    {"guest-request-rate", 0, "N", false, "SNP: guest messages a second (as they come)",
+     set_guest_request_rate},
+    {"rmp", 0, "faithful", false, "SNP: how the reverse map table is checked (faithful)", set_rmp},
     {"launch-image", 0, "FILE", false, "write what the launch measures, in its order, to FILE",
      set_launch_image},
     {"paused", 'S', NULL, false, "launch and measure, then wait for 'cont'", set_paused},
@@ -416,13 +488,14 @@ void run_help(void)
 
 static void guest_init(struct guest *g)
 {
-    *g = (struct guest){.memory = DEFAULT_MEMORY, .cpus = 1, .policy = DEFAULT_POLICY};
+    *g = (struct guest){.memory = DEFAULT_MEMORY, .cpus = 1};
 }
 
 void guest_free(struct guest *g)
 {
-    char *const strings[] = {g->name,    g->kernel,       g->initrd, g->append, g->dh_cert,
-                             g->session, g->launch_image, g->qmp,    g->console};
+    char *const strings[] = {g->name,    g->kernel,   g->initrd,       g->append,
+                             g->dh_cert, g->session,  g->launch_image, g->qmp,
+                             g->console, g->id_block, g->id_auth,      g->certs};
 
     for (size_t i = 0; i < COUNT(strings); i++)
         free(strings[i]);
@@ -441,9 +514,9 @@ static bool dup_string(char **s)
 
 enum status guest_copy(struct guest *to, const struct guest *from, struct error *err)
 {
-    char **const strings[] = {&to->name,         &to->kernel,  &to->initrd,
-                              &to->append,       &to->dh_cert, &to->session,
-                              &to->launch_image, &to->qmp,     &to->console};
+    char **const strings[] = {&to->name,    &to->kernel,   &to->initrd,       &to->append,
+                              &to->dh_cert, &to->session,  &to->launch_image, &to->qmp,
+                              &to->console, &to->id_block, &to->id_auth,      &to->certs};
 
     *to = *from;
     for (size_t i = 0; i < COUNT(strings); i++)
@@ -470,6 +543,15 @@ void run_free(struct run *r)
     free(r->platform);
 }
 
+/* What the field's hypervisors take where nobody says otherwise: no debugging, and what the level
+ * demands. */
+static uint64_t default_policy(enum sev_level sev)
+{
+    if (sev == SEV_SNP)
+        return SNP_POLICY_MBO | SNP_POLICY_SMT;
+    return SEV_POLICY_NODBG | (sev == SEV_ES ? SEV_POLICY_ES : 0);
+}
+
 static enum status add_guest(struct run *r, const char *config, struct error *err)
 {
     struct guest *g = &r->guest[r->guests];
@@ -481,6 +563,8 @@ static enum status add_guest(struct run *r, const char *config, struct error *er
     r->guests++;
     if (s == OK && config)
         s = run_config(r, g, config, err);
+    if (s == OK && !g->policy_given)
+        g->policy = default_policy(g->sev);
     if (s == OK && !g->name) {
         char name[32];
 

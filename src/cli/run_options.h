@@ -18,12 +18,17 @@ enum tristate { UNSAID, NO, YES };
 /* A guest as described; strings are its own. */
 struct guest {
     char *name, *kernel, *initrd, *append, *dh_cert, *session, *launch_image, *qmp, *console;
+    char *id_block, *id_auth, *certs;
     char *serial[VM_SERIALS]; /* as given: "stdio", "file:PATH", "none" */
     unsigned serials;
     enum sev_level sev;
     uint64_t memory;
     unsigned cpus;
-    uint32_t policy;
+    uint64_t policy; /* as given, or what fits `sev` */
+    bool policy_given;
+    uint8_t host_data[32];
+    bool host_data_given;
+    unsigned vmpl, request_rate;
     struct drive_config *drives;
     size_t drive_count;
     struct net_config net;
