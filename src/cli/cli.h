@@ -20,6 +20,7 @@ extern const unsigned command_count;
 int cmd_run(int argc, char **argv);
 int cmd_monitor(int argc, char **argv);
 int cmd_platform(int argc, char **argv);
+int cmd_kds(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 

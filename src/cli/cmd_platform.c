@@ -13,10 +13,12 @@
 
 #include "base/bytes.h"
 #include "cli/cli.h"
+#include "cli/platform_certs.h"
 #include "crypto/sev_cert.h"
 #include "host/vm/vm.h"
 #include "silicon/asp/platform.h"
 #include "silicon/asp/root.h"
+#include "silicon/asp/x509.h"
 
 #define EMULATED                                                                                   \
     "EMULATED: this chip is software; its certificates chain to a root that is not AMD's"
@@ -24,6 +26,7 @@
 struct options {
     bool json;
     const char *export; /* a directory, or NULL */
+    const char *out, *tcb, *vlek;
 };
 
 static void hex(char *to, const uint8_t *from, size_t n)
@@ -219,6 +222,43 @@ static void signers(const struct sev_cert *c, char out[32])
              first && second ? " and " : "", second ? second : "");
 }
 
+/* The chip id as reports and certificates have it, and what firmware there is. */
+static json_t *snp_json(const struct platform *p)
+{
+    const struct snp_firmware *current = &p->versions.current, *committed = &p->versions.committed;
+    char id[2 * SEV_ID_BYTES + 1], now[TCB_HEX], least[TCB_HEX];
+    uint8_t hwid[SEV_ID_BYTES];
+
+    hex(id, hwid, snp_hwid(p, hwid));
+    tcb_hex(current->tcb, now);
+    tcb_hex(committed->tcb, least);
+    return json_pack("{s:s, s:s, s:s, s:s}", "product", snp_product_line(p->chip), "chip_id", id,
+                     "current_tcb", now, "committed_tcb", least);
+}
+
+static void print_firmware(const char *what, const struct chip *chip, const struct snp_firmware *fw)
+{
+    char bytes[TCB_HEX], words[TCB_TEXT];
+
+    tcb_hex(fw->tcb, bytes);
+    tcb_text(chip, fw->tcb, words);
+    printf("%-10s %u.%u.%u, TCB %s (%s)\n", what, fw->major, fw->minor, fw->build, bytes, words);
+}
+
+static void show_snp(const struct platform *p)
+{
+    char id[2 * SEV_ID_BYTES + 1];
+    uint8_t hwid[SEV_ID_BYTES];
+    size_t len = snp_hwid(p, hwid);
+
+    hex(id, hwid, len);
+    printf("SEV-SNP    as %s, chip id %.16s%s\n", snp_product_line(p->chip), id,
+           len > 8 ? "..." : "");
+    print_firmware("current", p->chip, &p->versions.current);
+    print_firmware("committed", p->chip, &p->versions.committed);
+    printf("\n");
+}
+
 static json_t *show_json(const struct platform *p, const struct sev_cert certs[CERTS])
 {
     json_t *j = platform_json(p), *list_of = json_array();
@@ -234,6 +274,8 @@ static json_t *show_json(const struct platform *p, const struct sev_cert certs[C
                                         "signed_by", by, "emulated", 1));
     }
     json_object_set_new(j, "certificates", list_of);
+    if (snp_product_line(p->chip))
+        json_object_set_new(j, "snp", snp_json(p));
     return j;
 }
 
@@ -245,6 +287,8 @@ static void show_text(const struct platform *p, const struct sev_cert certs[CERT
     printf("%s\n\nname       %s\nchip       %s\nbrand      %s\ncreated    %s\ndirectory  %s\n"
            "chip id    %.64s\n           %s\n\n",
            EMULATED, p->name, p->chip->name, p->chip->brand, p->created, p->dir, id, id + 64);
+    if (snp_product_line(p->chip))
+        show_snp(p);
     for (int i = 0; i < CERTS; i++) {
         char key[97], by[32];
 
@@ -266,25 +310,33 @@ struct export
 };
 
 /* Written beside and renamed: a file is whole or not there. */
-static enum status write_file(const char *dir, const struct export *x, struct error *err)
+enum status write_out_file(const char *dir, const char *leaf, const void *bytes, size_t len,
+                           struct error *err)
 {
     char path[PATH_MAX], temp[PATH_MAX];
     int fd;
     bool good;
 
-    if (snprintf(path, sizeof(path), "%s/%s", dir, x->leaf) >= (int)sizeof(path) ||
-        snprintf(temp, sizeof(temp), "%s/.%s.XXXXXX", dir, x->leaf) >= (int)sizeof(temp))
+    if (snprintf(path, sizeof(path), "%s/%s", dir, leaf) >= (int)sizeof(path) ||
+        snprintf(temp, sizeof(temp), "%s/.%s.XXXXXX", dir, leaf) >= (int)sizeof(temp))
         return fail(err, ERR_ARG, "the path '%.200s' is too long", dir);
     fd = mkostemp(temp, O_CLOEXEC);
     if (fd < 0)
         return fail(err, ERR_IO, "cannot write in '%.200s': %s", dir, strerror(errno));
-    good = write(fd, x->bytes, x->len) == (ssize_t)x->len && fchmod(fd, 0644) == 0;
+    good = write(fd, bytes, len) == (ssize_t)len && fchmod(fd, 0644) == 0;
     good = close(fd) == 0 && good && rename(temp, path) == 0;
     if (good)
         return OK;
     (void)fail(err, ERR_IO, "cannot write '%.300s': %s", path, strerror(errno ? errno : ENOSPC));
     unlink(temp);
     return ERR_IO;
+}
+
+enum status make_out_directory(const char *dir, struct error *err)
+{
+    if (mkdir(dir, 0777) < 0 && errno != EEXIST)
+        return fail(err, ERR_IO, "cannot make the directory '%.200s': %s", dir, strerror(errno));
+    return OK;
 }
 
 /* pdh.cert; cert_chain.cert: PEK, OCA, CEK; ask_ark.cert: ASK, ARK. The CEK has the ASK's
@@ -307,10 +359,10 @@ static enum status export_to(const struct platform *p, const char *dir,
     ask_ark[0] = root->ask_cert;
     ask_ark[1] = root->ark_cert;
     root_free(root);
-    if (s == OK && mkdir(dir, 0777) < 0 && errno != EEXIST)
-        s = fail(err, ERR_IO, "cannot make the directory '%.200s': %s", dir, strerror(errno));
+    if (s == OK)
+        s = make_out_directory(dir, err);
     for (size_t i = 0; i < COUNT(files) && s == OK; i++)
-        s = write_file(dir, &files[i], err);
+        s = write_out_file(dir, files[i].leaf, files[i].bytes, files[i].len, err);
     return s;
 }
 
@@ -341,6 +393,16 @@ static int show(const struct options *o, int argc, char **argv)
     return status;
 }
 
+/* ---- certs -------------------------------------------------------------------------------------
+ */
+
+static int certs(const struct options *o, int argc, char **argv)
+{
+    const struct certs_options c = {o->json, o->out, o->tcb, o->vlek};
+
+    return platform_certs(&c, argv[0]);
+}
+
 /* ---- delete ------------------------------------------------------------------------------------
  */
 
@@ -362,23 +424,30 @@ static int delete (const struct options *o, int argc, char **argv)
 static const struct action {
     const char *name, *args, *help;
     int least, most;
-    bool exports;
+    bool exports, certifies; /* has --export; has --out, --tcb, --vlek */
     int (*run)(const struct options *o, int argc, char **argv);
 } actions[] = {
     {"create", "CHIP [NAME]", "make a chip: naples, rome, milan, genoa or turin", 1, 2, false,
-     create},
-    {"list", "", "list the chips that there are", 0, 0, false, list},
+     false, create},
+    {"list", "", "list the chips that there are", 0, 0, false, false, list},
     {"show", "NAME [--export DIR]", "its id and certificates; and write them in AMD's binary form",
-     1, 1, true, show},
-    {"delete", "NAME", "forget a chip and its keys", 1, 1, false, delete},
+     1, 1, true, false, show},
+    {"certs", "NAME [--out DIR] [--tcb LIST] [--vlek CSP]",
+     "its X.509 chain for SEV-SNP: VCEK, ASK and ARK, or all of it as files", 1, 1, false, true,
+     certs},
+    {"delete", "NAME", "forget a chip and its keys", 1, 1, false, false, delete},
 };
 
 static void help(void)
 {
     printf("usage: lucca platform ACTION ... [--json]\n\n");
     for (size_t i = 0; i < COUNT(actions); i++)
-        printf("  %-7s %-20s %s\n", actions[i].name, actions[i].args, actions[i].help);
-    printf("\nA NAME with a '/' in it is a directory of its own.\n%s.\n", EMULATED);
+        printf("  %s %s\n      %s\n", actions[i].name, actions[i].args, actions[i].help);
+    printf("\n--tcb LIST is the committed TCB unless said, with parts changed: "
+           "snpSPL=24,ucodeSPL=219;\n"
+           "--vlek CSP adds a VLEK of that cloud provider.\nA NAME with a '/' in it is a directory "
+           "of its own.\n%s.\n",
+           EMULATED);
 }
 
 static int usage(const struct action *a)
@@ -387,7 +456,7 @@ static int usage(const struct action *a)
         fprintf(stderr, "lucca: usage: lucca platform %s%s%s\n", a->name, *a->args ? " " : "",
                 a->args);
     else
-        fprintf(stderr, "lucca: 'lucca platform' needs create, list, show or delete; see "
+        fprintf(stderr, "lucca: 'lucca platform' needs create, list, show, certs or delete; see "
                         "'lucca platform --help'\n");
     return EXIT_ERROR;
 }
@@ -396,6 +465,9 @@ int cmd_platform(int argc, char **argv)
 {
     static const struct option longs[] = {{"json", no_argument, NULL, 'j'},
                                           {"export", required_argument, NULL, 'e'},
+                                          {"out", required_argument, NULL, 'o'},
+                                          {"tcb", required_argument, NULL, 't'},
+                                          {"vlek", required_argument, NULL, 'v'},
                                           {"help", no_argument, NULL, 'h'},
                                           {0}};
     const struct action *a = NULL;
@@ -416,14 +488,20 @@ int cmd_platform(int argc, char **argv)
         }
         if (c == 'j')
             o.json = true;
-        else
+        else if (c == 'e')
             o.export = optarg;
+        else if (c == 'o')
+            o.out = optarg;
+        else if (c == 't')
+            o.tcb = optarg;
+        else
+            o.vlek = optarg;
     }
     for (size_t i = 0; optind < argc && i < COUNT(actions); i++)
         if (!strcmp(actions[i].name, argv[optind]))
             a = &actions[i];
     if (!a || argc - optind - 1 < a->least || argc - optind - 1 > a->most ||
-        (o.export && !a->exports))
+        (o.export && !a->exports) || ((o.out || o.tcb || o.vlek) && !a->certifies))
         return usage(a);
     return a->run(&o, argc - optind - 1, argv + optind + 1);
 }

@@ -9,7 +9,8 @@
 const struct command commands[] = {
     {"run", "run virtual machines", cmd_run},
     {"monitor", "look at a running machine and control it", cmd_monitor},
-    {"platform", "make, list, show and delete emulated chips", cmd_platform},
+    {"platform", "make, list, show and delete emulated chips; their certificates", cmd_platform},
+    {"kds", "serve their certificates as AMD's key service does", cmd_kds},
     {"version", "say which version this is", cmd_version},
     {"help", "say what there is, or how a command is used", cmd_help},
 };

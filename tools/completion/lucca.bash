@@ -5,23 +5,30 @@ _lucca()
     local command=${COMP_WORDS[1]}
 
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "run monitor platform version help" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "run monitor platform kds version help" -- "$cur")
         return
     fi
     case $command in
     run) _lucca_run "$cur" "$prev" ;;
-    help) mapfile -t COMPREPLY < <(compgen -W "run monitor platform" -- "$cur") ;;
+    help) mapfile -t COMPREPLY < <(compgen -W "run monitor platform kds" -- "$cur") ;;
     platform)
         if ((COMP_CWORD == 2)); then
-            mapfile -t COMPREPLY < <(compgen -W "create list show delete" -- "$cur")
+            mapfile -t COMPREPLY < <(compgen -W "create list show certs delete" -- "$cur")
         elif [[ $prev == create ]]; then
             mapfile -t COMPREPLY < <(compgen -W "naples rome milan genoa turin" -- "$cur")
-        elif [[ $prev == show || $prev == delete ]]; then
+        elif [[ $prev == show || $prev == certs || $prev == delete ]]; then
             mapfile -t COMPREPLY < <(compgen -W "$(_lucca_platforms)" -- "$cur")
-        elif [[ $prev == --export ]]; then
+        elif [[ $prev == --export || $prev == --out ]]; then
             mapfile -t COMPREPLY < <(compgen -d -- "$cur")
         else
-            mapfile -t COMPREPLY < <(compgen -W "--json --export --help" -- "$cur")
+            mapfile -t COMPREPLY < <(compgen -W "--json --export --out --tcb --vlek --help" -- "$cur")
+        fi
+        ;;
+    kds)
+        if ((COMP_CWORD == 2)); then
+            mapfile -t COMPREPLY < <(compgen -W "serve" -- "$cur")
+        else
+            mapfile -t COMPREPLY < <(compgen -W "--listen --vlek --help" -- "$cur")
         fi
         ;;
     *) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
