@@ -7,6 +7,7 @@
 
 #include "silicon/asp/asp.h"
 #include "silicon/cpu/block.h"
+#include "silicon/cpu/mmu.h"
 #include "silicon/cpu/x87.h"
 #include "silicon/dram/dram.h"
 #include "silicon/vmsa.h"
@@ -23,6 +24,8 @@ struct soc {
     struct dram *dram;
     struct rmp *rmp;
     struct asp *asp;
+    bool rmp_fault; /* the last soc_write met an assigned page: */
+    uint64_t rmp_fault_at;
     unsigned cores;
     struct cpu *core[64];
 
@@ -50,6 +53,14 @@ static void frame_changed(void *ctx, uint64_t frame, enum frame_mark why)
         if (why & FRAME_CODE)
             blocks_drop_frame(s->core[i], frame);
     }
+}
+
+static void entry_changed(void *ctx, uint64_t spa, bool large)
+{
+    struct soc *s = ctx;
+
+    for (unsigned i = 0; i < s->cores; i++)
+        mmu_drop_page(s->core[i], spa, large);
 }
 
 void soc_code_frame(struct soc *s, uint64_t frame)
@@ -106,6 +117,7 @@ static enum status build(struct soc *s, const struct soc_config *cfg, struct err
         s->cores++;
     }
     dram_watch(s->dram, frame_changed, s);
+    rmp_watch(s->rmp, entry_changed, s);
     return OK;
 }
 
@@ -169,7 +181,21 @@ bool soc_read(struct soc *s, uint64_t spa, void *to, size_t len)
 
 bool soc_write(struct soc *s, uint64_t spa, const void *from, size_t len)
 {
+    s->rmp_fault = len && !rmp_host_may_write(s->rmp, spa, len);
+    if (s->rmp_fault) {
+        s->rmp_fault_at = spa;
+        while (rmp_host_may_write(s->rmp, s->rmp_fault_at, 1))
+            s->rmp_fault_at = (s->rmp_fault_at | FRAME_MASK) + 1;
+        return false;
+    }
     return dram_write(s->dram, spa, DRAM_PLAIN, from, len);
+}
+
+bool soc_rmp_fault(const struct soc *s, uint64_t *spa)
+{
+    if (s->rmp_fault && spa)
+        *spa = s->rmp_fault_at & ~(uint64_t)FRAME_MASK;
+    return s->rmp_fault;
 }
 
 uint32_t soc_asp_read(struct soc *s, uint32_t reg)

@@ -104,6 +104,10 @@ void cpu_wbinvd(struct cpu *c);
 /* ---- SEV-SNP: what a hypervisor executes on pages (APM3; EAX of the instruction returned) ------
  */
 
+/* #UD instead of a code: SYSCFG.SecureNestedPagingEn is not set on all cores, or the chip lacks the
+ * instruction. */
+#define CPU_RMP_UD 0xFFFFFFFFu
+
 /* The 16 bytes that RCX of RMPUPDATE and RMPREAD points to. */
 struct rmp_update {
     uint64_t gpa;

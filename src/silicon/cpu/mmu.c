@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "silicon/cpu/block.h"
+#include "silicon/vmsa.h"
 
 #define CONTEXTS  4096u
 #define PAGES     TLB_ENTRIES
@@ -35,6 +36,12 @@ struct space {
     dram_key key;
 };
 
+struct stale {
+    uint64_t spa;
+    unsigned shift;
+};
+#define STALE 8u
+
 struct mmu_state {
     struct space spaces[TLB_SPACES], *now;
     uint64_t next; /* unused context numbers begin here */
@@ -51,6 +58,13 @@ struct mmu_state {
     struct walk_cache walks;
     uint64_t nested_cr3; /* whose nested translations they are */
     uint32_t nested_asid;
+    uint8_t nested_level;
+    uint64_t vmsa; /* that the core ran on last */
+    uint64_t top;  /* VIRTUAL_TOM, likewise */
+
+    /* Pages that the reverse map table took away while no guest ran here. */
+    struct stale stale[STALE];
+    unsigned stales; /* more than STALE: everything */
 };
 
 enum status mmu_init(struct cpu *c, struct error *err)
@@ -85,9 +99,17 @@ static void wipe(struct cpu *c)
         blocks_drop_lookups(c);
 }
 
+/* Who asks the reverse map table. */
+static uint8_t level_of(const struct cpu *c)
+{
+    return c->snp ? (uint8_t)(1 + c->vmpl) : 0;
+}
+
 static uint64_t mode_of(const struct cpu *c)
 {
-    return (c->cr0 & CR0_WALK) | ((c->cr4 & CR4_WALK) | (c->efer & EFER_WALK)) << 32;
+    uint64_t who = level_of(c) | (c->sev_features & SEV_FEATURE_VTOM) << 3;
+
+    return who | (c->cr0 & CR0_WALK) | ((c->cr4 & CR4_WALK) | (c->efer & EFER_WALK)) << 32;
 }
 
 static uint32_t asid_of(const struct cpu *c)
@@ -105,11 +127,13 @@ static void forget_other_guest(struct cpu *c)
 {
     struct mmu_state *m = c->mmu;
 
-    if (m->nested_cr3 == c->nested_cr3 && m->nested_asid == asid_of(c))
+    if (m->nested_cr3 == c->nested_cr3 && m->nested_asid == asid_of(c) &&
+        m->nested_level == level_of(c))
         return;
     memset(m->walks.nested, 0, sizeof(m->walks.nested));
     m->nested_cr3 = c->nested_cr3;
     m->nested_asid = asid_of(c);
+    m->nested_level = level_of(c);
 }
 
 static struct space *oldest(struct mmu_state *m)
@@ -190,6 +214,38 @@ static void renew_spaces(struct cpu *c, bool all_pcids, uint64_t pcid)
     mmu_context(c);
 }
 
+static void forget_all(struct cpu *c)
+{
+    struct mmu_state *m = c->mmu;
+
+    memset(m->spaces, 0, sizeof(m->spaces));
+    memset(m->walks.nested, 0, sizeof(m->walks.nested));
+    m->now = NULL;
+}
+
+/* Every translation to the page, or to a page of the 2 MiB, and every way that may rest on one. */
+static void drop_spa(struct cpu *c, uint64_t spa, unsigned shift)
+{
+    struct mmu_state *m = c->mmu;
+    uint64_t frame = spa >> shift << (shift - FRAME_SHIFT);
+    bool code = false;
+
+    for (unsigned i = 0; i < PAGES; i++)
+        if ((m->pages[i].spa ^ spa) >> shift == 0)
+            m->pages[i].tag = 0;
+    for (unsigned i = 0; i < TLB_ENTRIES; i++)
+        if ((c->tlb[i].spa ^ spa) >> shift == 0)
+            c->tlb[i].rtag = c->tlb[i].wtag = 0;
+    for (unsigned i = 0; i < NESTED_PAGES; i++)
+        if ((m->walks.nested[i].spa ^ spa) >> shift == 0)
+            m->walks.nested[i].tag = 0;
+    memset(m->walks.directories, 0, sizeof(m->walks.directories));
+    for (uint64_t i = 0; i < BIT(shift - FRAME_SHIFT) && !code; i++)
+        code = blocks_on_frame(c, frame + i);
+    if (code)
+        blocks_drop_lookups(c);
+}
+
 /* A hypervisor swaps debug registers without a MOV DR: pages now watched must leave the TLB. */
 static bool breakpoints_changed(struct cpu *c)
 {
@@ -201,12 +257,48 @@ static bool breakpoints_changed(struct cpu *c)
     return changed;
 }
 
+/* Before a guest's next instruction: what the reverse map table took away meanwhile, and the save
+ * area that is now in use, where only its own core may write (APM2 15.36.12). */
+static void drop_stale(struct cpu *c)
+{
+    struct mmu_state *m = c->mmu;
+
+    if (m->stales > STALE)
+        forget_all(c);
+    else
+        for (unsigned i = 0; i < m->stales; i++)
+            drop_spa(c, m->stale[i].spa, m->stale[i].shift);
+    m->stales = 0;
+    if (c->snp && c->vmsa_spa != m->vmsa) {
+        drop_spa(c, c->vmsa_spa, FRAME_SHIFT);
+        m->vmsa = c->vmsa_spa;
+    }
+}
+
+void mmu_drop_page(struct cpu *c, uint64_t spa, bool large)
+{
+    struct mmu_state *m = c->mmu;
+
+    if (spa == RMP_EVERY_PAGE)
+        m->stales = STALE + 1;
+    else if (m->stales < STALE)
+        m->stale[m->stales++] = (struct stale){spa, large ? 21 : FRAME_SHIFT};
+    else
+        m->stales = STALE + 1;
+    if (c->guest)
+        drop_stale(c);
+    if (!m->now)
+        mmu_context(c);
+}
+
 void mmu_world(struct cpu *c, uint64_t cr3)
 {
     c->cr3 = cr3;
+    drop_stale(c);
     mmu_context(c);
-    if (breakpoints_changed(c))
+    if (breakpoints_changed(c) || c->virtual_tom != c->mmu->top)
         renew_spaces(c, true, 0);
+    c->mmu->top = c->virtual_tom;
 }
 
 void mmu_set_cr3(struct cpu *c, uint64_t cr3)
@@ -224,11 +316,7 @@ void mmu_set_cr3(struct cpu *c, uint64_t cr3)
 
 void mmu_flush_all(struct cpu *c)
 {
-    struct mmu_state *m = c->mmu;
-
-    memset(m->spaces, 0, sizeof(m->spaces));
-    memset(m->walks.nested, 0, sizeof(m->walks.nested));
-    m->now = NULL;
+    forget_all(c);
     mmu_context(c);
 }
 
@@ -404,11 +492,15 @@ static void note_instruction(struct cpu *c, const struct op *o)
 static _Noreturn void walk_failed(struct cpu *c, const struct op *o, enum access acc,
                                   const struct walk_fault *f)
 {
-    bool tells = f->nested || (c->guest && c->vmcb.intercept_exception & BIT(EXC_PF));
+    bool tells = f->kind == WALK_NPF || (c->guest && c->vmcb.intercept_exception & BIT(EXC_PF));
 
-    if (tells && acc != ACCESS_FETCH)
+    if (f->kind == WALK_VC) {
+        c->cr2 = f->address;
+        cpu_vc(c, o, f->info);
+    }
+    if (tells && acc != ACCESS_FETCH && !c->es)
         note_instruction(c, o);
-    if (f->nested)
+    if (f->kind == WALK_NPF)
         cpu_exit(c, o, VMEXIT_NPF, f->info, f->address);
     cpu_page_fault(c, o, f->address, (uint32_t)f->info);
 }
@@ -456,6 +548,17 @@ static struct page translate(struct cpu *c, const struct op *o, uint64_t la, enu
         note_large(c->mmu, la, found.shift);
     *p = found;
     return found;
+}
+
+void mmu_locate(struct cpu *c, const struct op *o, uint64_t la, uint64_t *gpa,
+                struct nested_page *np)
+{
+    struct walk_fault f;
+
+    if (!canonical(la))
+        cpu_fault(c, o, EXC_GP, 0);
+    if (!mmu_walk_private(c, &c->mmu->walks, la, view_of_system(c), gpa, np, &f))
+        walk_failed(c, o, ACCESS_READ, &f);
 }
 
 /* The page's bytes, or NULL: eager DRAM, or outside it. */

@@ -6,6 +6,7 @@
  */
 #include "silicon/cpu/exec.h"
 #include "silicon/cpu/mmu.h"
+#include "silicon/vmsa.h"
 
 #define PTE_P  BIT(0)
 #define PTE_W  BIT(1)
@@ -25,7 +26,7 @@
 #define PDPTE_ZERO       (PTE_NX | PTE_W | PTE_U | (BIT(9) - BIT(5)))
 #define SYSCFG_MEM_CRYPT BIT(23)
 
-enum outcome { WALKED, ABSENT, RESERVED, NESTED_FAULT };
+enum outcome { WALKED, ABSENT, RESERVED, REFUSED, NESTED_FAULT };
 
 /* One way down a set of tables. */
 struct descent {
@@ -39,8 +40,11 @@ struct descent {
     uint64_t base;     /* of the page found */
     unsigned shift;    /* log2 of its size */
     unsigned n;        /* entries that have an A bit */
+    bool can_mark;     /* the entry that was located can be written */
     unsigned entry_size;
     uint64_t at[4], entry[4]; /* system-physical addresses, contents */
+    uint64_t gpa[4];          /* the guest's tables: where it has them */
+    uint8_t fixed;            /* bit per entry: the reverse map table lets nobody set A or D */
     dram_key key;
 };
 
@@ -62,8 +66,10 @@ static dram_key table_key(const struct cpu *c)
 }
 
 /* ---- 64-bit tables ---- */
-static bool nested(struct cpu *c, struct walk_cache *cache, uint64_t gpa, enum access acc,
-                   uint64_t where, struct nested_page *np, struct walk_fault *f);
+static const struct reach walk_reach = {.acc = ACCESS_WRITE, .where = NPF_WALK, .private = true};
+
+static bool nested(struct cpu *c, struct walk_cache *cache, uint64_t gpa, const struct reach *r,
+                   struct nested_page *np, struct walk_fault *f);
 
 static uint64_t read_entry(const struct cpu *c, uint64_t spa, dram_key key, unsigned size)
 {
@@ -74,20 +80,34 @@ static uint64_t read_entry(const struct cpu *c, uint64_t spa, dram_key key, unsi
     return e;
 }
 
-/* Where a table entry of the walk lies. The nested check of a guest's table is always that of a
- * write, since A and D may be set there (APM2 15.25.5). */
-static bool locate(struct cpu *c, struct walk_cache *cache, const struct descent *d, uint64_t at,
-                   uint64_t *spa, struct walk_fault *f)
+/* Where a table entry of the walk lies; WALKED when it can be read. */
+static enum outcome locate(struct cpu *c, struct walk_cache *cache, struct descent *d, uint64_t at,
+                           uint64_t *spa, struct walk_fault *f)
 {
     struct nested_page np;
 
     *spa = at;
-    if (d->host || !c->nested_cr3)
-        return true;
-    if (!nested(c, cache, at, ACCESS_WRITE, NPF_WALK, &np, f))
-        return false;
+    d->can_mark = true;
+    if (d->host)
+        return rmp_host_page(c->rmp, at) ? WALKED : REFUSED;
+    if (!c->nested_cr3)
+        return WALKED;
+    if (!nested(c, cache, at, &walk_reach, &np, f))
+        return NESTED_FAULT;
     *spa = np.spa | (at & FRAME_MASK);
-    return true;
+    d->can_mark = rmp_rights(c, &np, true, false) & CAN(ACCESS_WRITE);
+    return WALKED;
+}
+
+static void note_entry(struct descent *d, uint64_t gpa, uint64_t spa, uint64_t e)
+{
+    d->all &= e;
+    d->any |= e;
+    d->at[d->n] = spa;
+    d->gpa[d->n] = gpa;
+    if (!d->can_mark)
+        d->fixed |= (uint8_t)(1u << d->n);
+    d->entry[d->n++] = e;
 }
 
 static uint64_t must_be_zero(const struct cpu *c, const struct descent *d, unsigned level,
@@ -111,7 +131,7 @@ static uint64_t must_be_zero(const struct cpu *c, const struct descent *d, unsig
 static enum outcome descend(struct cpu *c, struct walk_cache *cache, struct descent *d,
                             uint64_t root, uint64_t address, unsigned levels, struct walk_fault *f)
 {
-    uint64_t table = root, spa, e;
+    uint64_t table = root, at, spa, e;
 
     d->all = UINT64_MAX;
     d->any = d->n = 0;
@@ -119,9 +139,12 @@ static enum outcome descend(struct cpu *c, struct walk_cache *cache, struct desc
     for (unsigned level = levels;; level--) {
         unsigned shift = 12 + 9 * (level - 1);
         bool pdpte = levels == 3 && level == 3, large;
+        enum outcome found;
 
-        if (!locate(c, cache, d, table + (address >> shift & 511) * 8, &spa, f))
-            return NESTED_FAULT;
+        at = table + (address >> shift & 511) * 8;
+        found = locate(c, cache, d, at, &spa, f);
+        if (found != WALKED)
+            return found;
         e = read_entry(c, spa, d->key, 8);
         if (!(e & PTE_P))
             return ABSENT;
@@ -129,12 +152,8 @@ static enum outcome descend(struct cpu *c, struct walk_cache *cache, struct desc
         if (e & must_be_zero(c, d, level - 1, pdpte, large))
             return RESERVED;
         table = e & ADDRESS_BITS & ~d->cbit;
-        if (!pdpte) {
-            d->all &= e;
-            d->any |= e;
-            d->at[d->n] = spa;
-            d->entry[d->n++] = e;
-        }
+        if (!pdpte)
+            note_entry(d, at, spa, e);
         if (level == 1 || large) {
             d->shift = shift;
             d->base = table & ~(BIT(shift) - 1);
@@ -147,21 +166,19 @@ static enum outcome descend(struct cpu *c, struct walk_cache *cache, struct desc
 static enum outcome descend_32bit(struct cpu *c, struct walk_cache *cache, struct descent *d,
                                   uint64_t root, uint64_t address, struct walk_fault *f)
 {
-    uint64_t table = root, spa, e;
+    uint64_t table = root, at, spa, e;
 
     d->all = UINT64_MAX;
     d->any = d->n = 0;
     d->entry_size = 4;
     for (unsigned shift = 22;; shift = 12) {
-        if (!locate(c, cache, d, table + (address >> shift & 1023) * 4, &spa, f))
+        at = table + (address >> shift & 1023) * 4;
+        if (locate(c, cache, d, at, &spa, f) != WALKED)
             return NESTED_FAULT;
         e = read_entry(c, spa, d->key, 4);
         if (!(e & PTE_P))
             return ABSENT;
-        d->all &= e;
-        d->any |= e;
-        d->at[d->n] = spa;
-        d->entry[d->n++] = e;
+        note_entry(d, at, spa, e);
         d->shift = shift;
         d->base = table = e & UINT32_C(0xFFFFF000);
         if (shift == 12)
@@ -173,8 +190,9 @@ static enum outcome descend_32bit(struct cpu *c, struct walk_cache *cache, struc
     }
 }
 
-/* A in every entry, D in the last when written; only what is not set yet. */
-static void mark_used(struct cpu *c, struct descent *d, bool write)
+/* A in every entry, D in the last when written; only what is not set yet. Returns the first entry
+ * that may not be written though it must, or d->n. */
+static unsigned mark_used(struct cpu *c, struct descent *d, bool write)
 {
     for (unsigned i = 0; i < d->n; i++) {
         uint64_t e = d->entry[i] | PTE_A;
@@ -183,10 +201,13 @@ static void mark_used(struct cpu *c, struct descent *d, bool write)
             e |= PTE_D;
         if (e == d->entry[i])
             continue;
+        if (UNLIKELY(d->fixed >> i & 1))
+            return i;
         d->entry[i] = e;
         if (!dram_write(c->dram, d->at[i], d->key, &e, d->entry_size))
             warn("page table entry at %#llx is outside DRAM", (unsigned long long)d->at[i]);
     }
+    return d->n;
 }
 
 static bool is_dirty(const struct descent *d)
@@ -209,24 +230,26 @@ static uint8_t nested_rights(const struct descent *d)
     return rights;
 }
 
-static uint64_t npf_info(enum access acc, enum outcome why, uint64_t where)
+uint64_t npf_info(const struct cpu *c, const struct reach *r, uint64_t why)
 {
-    uint64_t info = where | NPF_USER;
+    uint64_t info = why | r->where | NPF_USER;
 
-    if (why != ABSENT)
-        info |= NPF_PRESENT;
-    if (why == RESERVED)
-        info |= NPF_RSVD;
-    if (acc == ACCESS_WRITE)
+    if (r->acc == ACCESS_WRITE)
         info |= NPF_WRITE;
-    if (acc == ACCESS_FETCH)
+    if (r->acc == ACCESS_FETCH)
         info |= NPF_FETCH;
+    if (c->snp && r->private)
+        info |= NPF_ENC;
     return info;
 }
 
-static bool walk_nested(struct cpu *c, struct walk_cache *cache, uint64_t gpa, enum access acc,
-                        uint64_t where, struct nested_page *np, struct walk_fault *f)
+static bool walk_nested(struct cpu *c, struct walk_cache *cache, uint64_t gpa,
+                        const struct reach *r, struct nested_page *np, struct walk_fault *f)
 {
+    static const uint64_t why_not[] = {[WALKED] = NPF_PRESENT,
+                                       [ABSENT] = 0,
+                                       [RESERVED] = NPF_PRESENT | NPF_RSVD,
+                                       [REFUSED] = NPF_PRESENT | NPF_RMP};
     struct descent d = {.host = true,
                         .nx = c->host_efer & EFER_NXE,
                         .giant = true,
@@ -236,30 +259,39 @@ static bool walk_nested(struct cpu *c, struct walk_cache *cache, uint64_t gpa, e
 
     if (!(gpa >> 48))
         why = descend(c, cache, &d, c->nested_cr3 & ADDRESS_BITS, gpa, 4, f);
-    if (why != WALKED || !(nested_rights(&d) & CAN(acc))) {
-        *f = (struct walk_fault){true, npf_info(acc, why, where), gpa};
+    if (why != WALKED || !(nested_rights(&d) & CAN(r->acc))) {
+        *f = (struct walk_fault){WALK_NPF, npf_info(c, r, why_not[why]), gpa};
         return false;
     }
-    mark_used(c, &d, acc == ACCESS_WRITE);
+    (void)mark_used(c, &d, r->acc == ACCESS_WRITE);
     np->tag = (gpa & ~(uint64_t)FRAME_MASK) | 1;
     np->spa = d.base + (gpa & (BIT(d.shift) - 1) & ~(uint64_t)FRAME_MASK);
+    np->shift = (uint8_t)d.shift;
     np->rights = nested_rights(&d);
     if (!is_dirty(&d))
         np->rights &= (uint8_t)~CAN(ACCESS_WRITE);
+    rmp_judge(c, c->rmp, gpa, np);
     cache->nested[(gpa >> 12) % NESTED_PAGES] = *np;
     return true;
 }
 
-/* `where`: NPF_WALK or NPF_FINAL. A right that the cache does not show is asked of the tables. */
-static bool nested(struct cpu *c, struct walk_cache *cache, uint64_t gpa, enum access acc,
-                   uint64_t where, struct nested_page *np, struct walk_fault *f)
+/* A right that the cache does not show is asked of the tables. */
+static bool nested(struct cpu *c, struct walk_cache *cache, uint64_t gpa, const struct reach *r,
+                   struct nested_page *np, struct walk_fault *f)
 {
     const struct nested_page *slot = &cache->nested[(gpa >> 12) % NESTED_PAGES];
 
-    if (UNLIKELY(slot->tag != ((gpa & ~(uint64_t)FRAME_MASK) | 1) || !(slot->rights & CAN(acc))))
-        return walk_nested(c, cache, gpa, acc, where, np, f);
-    *np = *slot;
-    return true;
+    if (LIKELY(slot->tag == ((gpa & ~(uint64_t)FRAME_MASK) | 1) && slot->rights & CAN(r->acc) &&
+               rmp_allows(c, slot, r))) {
+        *np = *slot;
+        return true;
+    }
+    if (!walk_nested(c, cache, gpa, r, np, f))
+        return false;
+    if (LIKELY(rmp_allows(c, np, r)))
+        return true;
+    rmp_refuse(c, c->rmp, gpa, np, r, f);
+    return false;
 }
 
 /* ---- the guest's tables ---- */
@@ -334,7 +366,7 @@ static enum outcome short_cut(struct cpu *c, struct walk_cache *cache, struct de
     const struct directory *dir = directory_slot(cache, la);
     uint64_t e;
 
-    if (dir->tag != directory_tag(cache, la))
+    if (dir->tag != directory_tag(cache, la) || dir->fixed)
         return ABSENT;
     d->at[0] = dir->table + (la >> 12 & 511) * 8;
     e = read_entry(c, d->at[0], d->key, 8);
@@ -357,7 +389,36 @@ static void remember_way(struct walk_cache *cache, const struct descent *d, uint
             (struct directory){.tag = directory_tag(cache, la),
                                .table = d->at[3] & ~(uint64_t)FRAME_MASK,
                                .all = d->entry[0] & d->entry[1] & d->entry[2],
-                               .any = d->entry[0] | d->entry[1] | d->entry[2]};
+                               .any = d->entry[0] | d->entry[1] | d->entry[2],
+                               .fixed = d->fixed >> 3 & 1};
+}
+
+/* SEV_FEATURES: no C-bit, memory below VIRTUAL_TOM is private (APM2 15.36.8). */
+static bool has_vtom(const struct cpu *c)
+{
+    return c->sev_features & SEV_FEATURE_VTOM;
+}
+
+/* As the last entry's C-bit says; always under tables that have none. */
+static bool data_is_private(const struct cpu *c, uint64_t entry, uint64_t gpa)
+{
+    if (!c->sev || !(c->cr4 & CR4_PAE))
+        return c->sev;
+    return has_vtom(c) ? gpa < c->virtual_tom : entry & c->cbit;
+}
+
+/* Setting A and D is a write of a 4 KiB page, which a VMPL may be without (APM2 15.36.7). */
+static bool use_tables(struct cpu *c, struct walk_cache *cache, struct descent *d, bool write,
+                       struct walk_fault *f)
+{
+    unsigned i = mark_used(c, d, write);
+    struct nested_page np;
+
+    if (LIKELY(i == d->n))
+        return true;
+    if (nested(c, cache, d->gpa[i], &walk_reach, &np, f))
+        rmp_refuse(c, c->rmp, d->gpa[i], &np, &walk_reach, f);
+    return false;
 }
 
 /* Fills `p` but for spa's nested half; *gpa is the page's. */
@@ -367,7 +428,7 @@ static bool walk_guest(struct cpu *c, struct walk_cache *cache, uint64_t la, enu
     struct descent d = {.nx = c->efer & EFER_NXE,
                         .giant = has(c, FEAT_PAGE1GB),
                         .reserved = beyond_physical(c),
-                        .cbit = c->sev ? c->cbit : 0,
+                        .cbit = c->sev && !has_vtom(c) ? c->cbit : 0,
                         .key = table_key(c)};
     enum outcome why = short_cut(c, cache, &d, la);
 
@@ -376,41 +437,76 @@ static bool walk_guest(struct cpu *c, struct walk_cache *cache, uint64_t la, enu
     if (why == NESTED_FAULT)
         return false;
     if (why != WALKED || !(guest_rights(c, &d, view) & CAN(acc))) {
-        *f = (struct walk_fault){false, pf_error(c, acc, view, why), la};
+        *f = (struct walk_fault){WALK_PF, pf_error(c, acc, view, why), la};
         return false;
     }
-    mark_used(c, &d, acc == ACCESS_WRITE);
+    if (!use_tables(c, cache, &d, acc == ACCESS_WRITE, f))
+        return false;
     remember_way(cache, &d, la);
     p->shift = (uint8_t)d.shift;
     p->rights = guest_rights(c, &d, view);
     if (!is_dirty(&d))
         p->rights &= (uint8_t)~CAN(ACCESS_WRITE);
-    /* Data is private as the last entry's C-bit says; always under tables that have none. */
-    if (c->sev && (c->cr4 & CR4_PAE) && !(d.entry[d.n - 1] & c->cbit))
-        p->key = DRAM_PLAIN;
     *gpa = d.base + (la & (BIT(d.shift) - 1) & ~(uint64_t)FRAME_MASK);
+    if (!data_is_private(c, d.entry[d.n - 1], *gpa))
+        p->key = DRAM_PLAIN;
+    return true;
+}
+
+static bool to_guest_physical(struct cpu *c, struct walk_cache *cache, uint64_t la, enum access acc,
+                              enum view view, struct page *p, uint64_t *gpa, struct walk_fault *f)
+{
+    *gpa = PAGE_OF(la);
+    p->key = table_key(c);
+    p->rights = CAN(ACCESS_READ) | CAN(ACCESS_WRITE) | CAN(ACCESS_FETCH);
+    p->shift = FRAME_SHIFT;
+    if (c->cr0 & CR0_PG && !walk_guest(c, cache, la, acc, view, p, gpa, f)) {
+        if (f->kind == WALK_VC)
+            f->address = la;
+        return false;
+    }
+    *gpa |= la & FRAME_MASK;
     return true;
 }
 
 bool mmu_walk(struct cpu *c, struct walk_cache *cache, uint64_t la, enum access acc, enum view view,
               struct page *p, struct walk_fault *f)
 {
+    struct reach r = {.acc = acc, .where = NPF_FINAL, .user = view >= VIEW_USER};
     struct nested_page np;
-    uint64_t gpa = PAGE_OF(la);
+    uint64_t gpa;
+    bool private;
 
-    p->key = table_key(c);
-    p->rights = CAN(ACCESS_READ) | CAN(ACCESS_WRITE) | CAN(ACCESS_FETCH);
-    p->shift = FRAME_SHIFT;
-    if (c->cr0 & CR0_PG && !walk_guest(c, cache, la, acc, view, p, &gpa, f))
+    if (!to_guest_physical(c, cache, la, acc, view, p, &gpa, f))
         return false;
-    p->spa = gpa;
+    p->spa = PAGE_OF(gpa);
     if (!c->nested_cr3)
         return true;
-    if (!nested(c, cache, gpa | (la & FRAME_MASK), acc, NPF_FINAL, &np, f))
+    private = p->key != DRAM_PLAIN;
+    r.private = private || acc == ACCESS_FETCH;
+    if (!nested(c, cache, gpa, &r, &np, f)) {
+        if (f->kind == WALK_VC)
+            f->address = la;
         return false;
+    }
     p->spa = np.spa;
-    p->rights &= np.rights;
+    p->rights &= np.rights & rmp_rights(c, &np, private, r.user);
     return true;
+}
+
+bool mmu_walk_private(struct cpu *c, struct walk_cache *cache, uint64_t la, enum view view,
+                      uint64_t *gpa, struct nested_page *np, struct walk_fault *f)
+{
+    const struct reach r = {.acc = ACCESS_READ, .where = NPF_FINAL, .private = true};
+    struct page p;
+
+    if (!to_guest_physical(c, cache, la, ACCESS_READ, view, &p, gpa, f))
+        return false;
+    if (p.key == DRAM_PLAIN) {
+        *f = (struct walk_fault){WALK_PF, PF_P | PF_RSVD, la};
+        return false;
+    }
+    return walk_nested(c, cache, *gpa, &r, np, f);
 }
 
 uint64_t cr3_reserved(const struct cpu *c)
