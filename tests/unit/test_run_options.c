@@ -79,6 +79,45 @@ static void every_kind_of_value_is_read(void **state)
     run_free(&r);
 }
 
+/* A policy follows the level, wherever that is said, unless it is given itself. */
+static void policies_follow_the_level(void **state)
+{
+    static const struct {
+        const char *args[3];
+        uint64_t policy;
+    } cases[] = {
+        {{"--sev=sev"}, 1},
+        {{"--sev=es"}, 5},
+        {{"--sev=snp"}, 0x30000},
+        {{"--sev=snp", "--policy=0x1030007"}, 0x1030007},
+        {{"--policy=7", "--sev=es"}, 7},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct error err = {0};
+        struct run r;
+
+        assert_int_equal(parse(cases[i].args, &r, &err), OK);
+        assert_int_equal(r.guest[0].policy, cases[i].policy);
+        run_free(&r);
+    }
+}
+
+static void host_data_is_32_bytes(void **state)
+{
+    static const char *const args[] = {
+        "--host-data=000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1EfF", NULL};
+    struct error err = {0};
+    struct run r;
+
+    assert_int_equal(parse(args, &r, &err), OK);
+    assert_true(r.guest[0].host_data_given);
+    for (unsigned i = 0; i < 31; i++)
+        assert_int_equal(r.guest[0].host_data[i], i);
+    assert_int_equal(r.guest[0].host_data[31], 0xFF);
+    run_free(&r);
+}
+
 static void json_says_the_same(void **state)
 {
     const char *const args[] = {"--cpus=2", "--serial=none", json_path, json_path, NULL};
@@ -125,7 +164,11 @@ static void bad_arguments_get_a_sentence(void **state)
         {{"--chip=rome", "--chip=milan"}, "one host has one chip"},
         {{"--serial=tcp:1"}, "is not stdio, file:PATH or none"},
         {{"--qmp=tcp:1"}, "is not unix:PATH"},
-        {{"--policy=0x1ffffffff"}, "not a number"},
+        {{"--policy=0x1ffffffffffffffff"}, "not a number"},
+        {{"--host-data=00ff"}, "64 hexadecimal digits"},
+        {{"--vmpl=4"}, "not a number up to 3"},
+        {{"--guest-request-rate=often"}, "not a number"},
+        {{"--rmp=relaxed"}, "is not faithful"},
         {{"--device=gpu"}, "is not debug-exit or testdev"},
         {{"--clock=sundial"}, "is not virtual or host"},
         {{"--trace=everything"}, "no trace category"},
@@ -220,6 +263,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_help),
         cmocka_unit_test(every_kind_of_value_is_read),
+        cmocka_unit_test(policies_follow_the_level),
+        cmocka_unit_test(host_data_is_32_bytes),
         cmocka_unit_test(json_says_the_same),
         cmocka_unit_test(bad_arguments_get_a_sentence),
         cmocka_unit_test(bad_json_gets_a_sentence),

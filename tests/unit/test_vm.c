@@ -445,8 +445,11 @@ static void what_a_chip_lacks_is_named(void **state)
     struct vm_config big = config(SEV_OFF, NULL), odd = config(SEV_OFF, NULL);
 
     refused(rome, &snp, "rome has SEV and SEV-ES but no SEV-SNP; use --chip milan, genoa or turin");
-    refused(rome, &es, "SEV-ES guests are not implemented");
-    refused(genoa, &snp, "SEV-SNP guests are not implemented");
+    refused(rome, &es, "is not one of SEV-ES, which has bit 2");
+    es.policy = 5;
+    es.host_data = (const uint8_t *)kernel_path;
+    refused(rome, &es, "are for --sev snp");
+    refused(genoa, &snp, "the host was started without SEV-SNP");
     big.memory = 64 * MIB;
     refused(genoa, &big, "are more than the");
     odd.memory = 3 * MIB;
