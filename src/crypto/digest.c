@@ -41,6 +41,21 @@ struct digest *digest_new(enum digest_id id)
     return d;
 }
 
+struct digest *digest_copy(const struct digest *d)
+{
+    struct digest *copy = calloc(1, sizeof(*copy));
+
+    if (!copy)
+        return NULL;
+    copy->broken = d->broken;
+    copy->ctx = EVP_MD_CTX_new();
+    if (!copy->ctx || EVP_MD_CTX_copy_ex(copy->ctx, d->ctx) != 1) {
+        digest_free(copy);
+        return NULL;
+    }
+    return copy;
+}
+
 void digest_free(struct digest *d)
 {
     if (d)
@@ -61,6 +76,14 @@ bool digest_peek(const struct digest *d, uint8_t *out)
               EVP_DigestFinal_ex(copy, out, NULL) == 1;
 
     EVP_MD_CTX_free(copy);
+    return ok;
+}
+
+bool digest_finish(struct digest *d, uint8_t *out)
+{
+    bool ok = !d->broken && EVP_DigestFinal_ex(d->ctx, out, NULL) == 1;
+
+    d->broken = EVP_DigestInit_ex(d->ctx, NULL, NULL) != 1;
     return ok;
 }
 

@@ -20,10 +20,13 @@ bool sha384(uint8_t out[SHA384_BYTES], const void *bytes, size_t len) MUST_USE;
 /* A digest that is fed over time. */
 struct digest;
 struct digest *digest_new(enum digest_id id) MUST_USE; /* NULL: out of memory */
+struct digest *digest_copy(const struct digest *d) MUST_USE; /* which goes on by itself */
 void digest_free(struct digest *d);
 void digest_feed(struct digest *d, const void *bytes, size_t len);
 /* The digest of what has been fed so far; feeding may go on. `out`: as many bytes as `id` has. */
 bool digest_peek(const struct digest *d, uint8_t *out) MUST_USE;
+/* The same, and what is fed from then on is another message: for many short ones. */
+bool digest_finish(struct digest *d, uint8_t *out) MUST_USE;
 
 /* A message in pieces. */
 struct piece {
