@@ -5,6 +5,9 @@
 
 #include "host/device/pc.h"
 
+#define RIG_RAM   0x8000000
+#define RIG_VCPUS 2
+
 struct rig {
     struct fake *f;
     struct pc *pc;
@@ -26,11 +29,12 @@ static void drop(void *backend, const uint8_t *bytes, size_t n)
 static struct rig *setup(void)
 {
     struct rig *r = calloc(1, sizeof(*r));
-    struct pc_config cfg = {.ram_low = 0x8000000, .vcpus = 2, .debug_exit = true, .testdev = true};
+    struct pc_config cfg = {
+        .ram_low = RIG_RAM, .vcpus = RIG_VCPUS, .debug_exit = true, .testdev = true};
     struct error err;
 
     assert_non_null(r);
-    r->f = fake_new(2);
+    r->f = fake_new(RIG_VCPUS);
     r->com = r->con = (struct chardev){.put = put, .backend = r};
     cfg.serial[0] = &r->com;
     cfg.debugcon = &r->con;
@@ -147,11 +151,13 @@ static void fw_cfg_by_ports(void **state)
     assert_int_equal(fw_cfg_add_file(c, "etc/b", "second", 6, &err), OK);
     assert_int_equal(fw_cfg_add_file(c, "opt/a", "FIRST!!", 7, &err), OK); /* replaced */
     select_item(r, FW_CFG_FILE_DIR);
-    read_bytes(r, text, 4 + 64);
-    assert_memory_equal(text, "\0\0\0\2\0\0\0\7\0\x20\0\0opt/a\0", 18);
+    read_bytes(r, text, 4 + 64); /* the first is the machine's memory map */
+    assert_memory_equal(text, "\0\0\0\3", 4);
     read_bytes(r, text, 64);
-    assert_memory_equal(text, "\0\0\0\6\0\x21\0\0etc/b\0", 14);
-    select_item(r, 0x20);
+    assert_memory_equal(text, "\0\0\0\7\0\x21\0\0opt/a\0", 14);
+    read_bytes(r, text, 64);
+    assert_memory_equal(text, "\0\0\0\6\0\x22\0\0etc/b\0", 14);
+    select_item(r, 0x21);
     read_bytes(r, text, 7);
     assert_string_equal(text, "FIRST!!");
     memset(name, 'n', sizeof(name));
@@ -160,11 +166,34 @@ static void fw_cfg_by_ports(void **state)
     name[55] = 'n';
     name[56] = 0;
     assert_int_equal(fw_cfg_add_file(c, name, "", 0, &err), ERR_LIMIT);
-    for (int i = 3; i < FW_CFG_MAX_FILES; i++) {
+    for (int i = 4; i < FW_CFG_MAX_FILES; i++) {
         snprintf(name, sizeof(name), "file%d", i);
         assert_int_equal(fw_cfg_add_file(c, name, "", 0, &err), OK);
     }
     assert_int_equal(fw_cfg_add_file(c, "one more", "", 0, &err), ERR_LIMIT);
+    teardown(r);
+}
+
+/* As test kernels ask that have no firmware: how much memory, how many processors. */
+static void fw_cfg_describes_the_machine(void **state)
+{
+    struct rig *r = setup();
+    char text[80];
+
+    select_item(r, FW_CFG_NB_CPUS);
+    read_bytes(r, text, 2);
+    assert_int_equal(load16((uint8_t *)text), RIG_VCPUS);
+    select_item(r, FW_CFG_RAM_SIZE);
+    read_bytes(r, text, 8);
+    assert_int_equal(load64((uint8_t *)text), RIG_RAM);
+    select_item(r, FW_CFG_FILE_DIR);
+    read_bytes(r, text, 4 + 64);
+    assert_memory_equal(text, "\0\0\0\1\0\0\0\x14\0\x20\0\0etc/e820\0", 21);
+    select_item(r, FW_CFG_FILE_FIRST);
+    read_bytes(r, text, 20);
+    assert_int_equal(load64((uint8_t *)text), 0);
+    assert_int_equal(load64((uint8_t *)text + 8), RIG_RAM);
+    assert_int_equal(load32((uint8_t *)text + 16), 1);
     teardown(r);
 }
 
@@ -188,15 +217,15 @@ static void fw_cfg_by_dma(void **state)
     assert_int_equal(inp(r->f, 0x514, 4), 0x554D4551); /* "QEMU" */
     assert_int_equal(inp(r->f, 0x518, 4), 0x47464320); /* " CFG" */
     assert_int_equal(fw_cfg_add_file(pc_fw_cfg(r->pc), "f", "abcdefgh", 8, &err), OK);
-    assert_int_equal(descriptor(r, 0x200000 | 8 | 2, 4, 0x2000), 0);
+    assert_int_equal(descriptor(r, 0x210000 | 8 | 2, 4, 0x2000), 0);
     assert_memory_equal(ram + 0x2000, "abcd", 4);
     assert_int_equal(descriptor(r, 4, 2, 0), 0); /* skip */
     memset(ram + 0x2000, 'x', 8);
     assert_int_equal(descriptor(r, 2, 6, 0x2000), 0);
     assert_memory_equal(ram + 0x2000, "gh\0\0\0\0xx", 8);
-    assert_int_equal(descriptor(r, 0x200000 | 8 | 16, 4, 0x2000), 1);       /* no writing */
-    assert_int_equal(descriptor(r, 0x200000 | 8 | 2, 16, FAKE_RAM - 8), 1); /* out of memory */
-    assert_int_equal(descriptor(r, 0x200000 | 8 | 2, UINT32_MAX, 0x10000), 1);
+    assert_int_equal(descriptor(r, 0x210000 | 8 | 16, 4, 0x2000), 1);       /* no writing */
+    assert_int_equal(descriptor(r, 0x210000 | 8 | 2, 16, FAKE_RAM - 8), 1); /* out of memory */
+    assert_int_equal(descriptor(r, 0x210000 | 8 | 2, UINT32_MAX, 0x10000), 1);
     outp(r->f, 0x514, 4, 0xFFFFFFFF); /* a descriptor nowhere */
     outp(r->f, 0x518, 4, 0xFFFFFFFF);
     outp(r->f, 0x518, 2, 0x1234);
@@ -357,6 +386,7 @@ int main(void)
         cmocka_unit_test(the_power_button_is_an_sci),
         cmocka_unit_test(the_pm_timer_turns),
         cmocka_unit_test(fw_cfg_by_ports),
+        cmocka_unit_test(fw_cfg_describes_the_machine),
         cmocka_unit_test(fw_cfg_by_dma),
         cmocka_unit_test(there_are_ways_to_end),
         cmocka_unit_test(small_ports),

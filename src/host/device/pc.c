@@ -53,6 +53,32 @@ static enum status add_optional(struct pc *p, const struct pc_config *cfg, struc
     return st;
 }
 
+/* What QEMU tells of the machine, to firmware and to test kernels that have none. */
+static enum status describe(struct fw_cfg *f, const struct pc_config *cfg, struct error *err)
+{
+    const struct {
+        uint16_t key;
+        uint8_t size;
+        uint64_t value;
+    } numbers[] = {
+        {FW_CFG_RAM_SIZE, 8, cfg->ram_low + cfg->ram_high},
+        {FW_CFG_NOGRAPHIC, 2, 1},
+        {FW_CFG_NB_CPUS, 2, cfg->vcpus},
+        {FW_CFG_BOOT_MENU, 2, 0},
+        {FW_CFG_MAX_CPUS, 2, cfg->vcpus},
+    };
+    const struct {
+        uint64_t base, bytes;
+        uint32_t type; /* 1: RAM */
+    } __attribute__((packed))
+    e820[] = {{0, cfg->ram_low, 1}, {UINT64_C(1) << 32, cfg->ram_high, 1}};
+
+    for (size_t i = 0; i < COUNT(numbers); i++)
+        if (fw_cfg_add_number(f, numbers[i].key, numbers[i].size, numbers[i].value, err) != OK)
+            return err->code;
+    return fw_cfg_add_file(f, "etc/e820", e820, sizeof(*e820) * (cfg->ram_high ? 2 : 1), err);
+}
+
 enum status pc_new(struct board *b, const struct pc_config *cfg, struct pc **out, struct error *err)
 {
     struct rtc_config rtc = {cfg->rtc_base, cfg->ram_low, cfg->ram_high, cfg->vcpus};
@@ -69,6 +95,8 @@ enum status pc_new(struct board *b, const struct pc_config *cfg, struct pc **out
         !(p->pm = pm_new(b, err)) || !(p->i8042 = i8042_new(b, err)) ||
         !(p->fw_cfg = fw_cfg_new(b, err)) || !(p->pci = pci_bus_new(b, board_bus(b), err)))
         st = err->code;
+    if (st == OK)
+        st = describe(p->fw_cfg, cfg, err);
     if (st == OK)
         st = add_optional(p, cfg, err);
     if (st != OK) {
