@@ -87,11 +87,12 @@ static void need_validated(struct cpu *c, const struct op *o, uint64_t la,
 static enum rmp_code validate(struct cpu *c, const struct op *o, bool *same)
 {
     uint64_t la = linear_rax(c);
-    uint32_t size = (uint32_t)c->r[RCX], on = (uint32_t)c->r[RDX];
+    uint32_t size = (uint32_t)c->r[RCX];
+    bool on = c->r[RDX] & 1; /* Linux leaves whatever it has in the other bits */
     struct named_page p;
     enum rmp_code code;
 
-    if (on > 1 || !legal_size(la, size))
+    if (!legal_size(la, size))
         return RMP_FAIL_INPUT;
     find_page(c, o, la, &p);
     code = match_size(c, o, &p, size);
