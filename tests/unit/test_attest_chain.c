@@ -418,6 +418,8 @@ static void every_product_and_kind(void **state)
         for (unsigned vlek = 0; vlek < 2; vlek++) {
             good_world(&w, &keys, product, vlek);
             w.with_crl = true;
+            if (vlek)
+                demand(&w, "csp_id", "CN=cloud.example");
             assert_good(&w, &result);
             assert_int_equal(result.report.product, product);
             assert_int_equal(attest_result_check(&result, "report.chip_id")->outcome,
