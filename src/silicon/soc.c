@@ -97,6 +97,23 @@ static uint64_t monotonic(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* ---- what the secure processor asks of the cores ---- */
+static bool core_rdmsr(void *ctx, unsigned core, uint32_t msr, uint64_t *value)
+{
+    struct soc *s = ctx;
+
+    return core < s->cores && cpu_rdmsr(s->core[core], msr, value);
+}
+
+static void core_cpuid(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+    struct soc *s = ctx;
+
+    cpu_cpuid(s->core[0], leaf, subleaf, out);
+}
+
+static const struct asp_cores core_ops = {core_rdmsr, core_cpuid, SOC_TSC_KHZ};
+
 static enum status build(struct soc *s, const struct soc_config *cfg, struct error *err)
 {
     enum status why = dram_new(cfg->dram_bytes, cfg->dram_eager, &s->dram, err);
@@ -116,6 +133,7 @@ static enum status build(struct soc *s, const struct soc_config *cfg, struct err
         s->core[i]->rmp = s->rmp;
         s->cores++;
     }
+    asp_set_cores(s->asp, &core_ops, s);
     dram_watch(s->dram, frame_changed, s);
     rmp_watch(s->rmp, entry_changed, s);
     return OK;
@@ -320,6 +338,8 @@ uint64_t cpu_tsc(const struct cpu *c, const struct op *o)
 {
     uint64_t host = soc_clock_now(c->soc, c, o) * (SOC_TSC_KHZ / 1000) / 1000 + c->tsc_offset;
 
+    if (c->sev_features & SEV_FEATURE_SECURE_TSC) /* APM2 15.36.18 */
+        return (uint64_t)((unsigned __int128)host * c->tsc_scale >> 32) + c->tsc_plus;
     return c->guest ? host + c->vmcb.tsc_offset : host;
 }
 
@@ -351,5 +371,3 @@ uint64_t soc_random(struct soc *s)
         return repeatable_random(s->random);
     return v;
 }
-    if (c->sev_features & SEV_FEATURE_SECURE_TSC) /* APM2 15.36.18 */
-        return (uint64_t)((unsigned __int128)host * c->tsc_scale >> 32) + c->tsc_plus;

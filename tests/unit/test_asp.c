@@ -15,7 +15,7 @@ static void mailbox_answers_what_it_does_not_know(void **state)
     assert_int_equal(asp_read_reg(rig.asp, ASP_CMDRESP), 0);
     REFUSED(mailbox(&rig, 0x7FF, AT_CMD), SEV_INVALID_COMMAND);
     REFUSED(mailbox(&rig, 0x40, AT_CMD), SEV_INVALID_COMMAND);             /* SEND_START */
-    REFUSED(mailbox(&rig, 0x81, AT_CMD), SEV_INVALID_COMMAND);             /* SNP_INIT */
+    REFUSED(mailbox(&rig, 0xCC, AT_CMD), SEV_INVALID_COMMAND);             /* its own */
     assert_int_equal(mailbox(&rig, SEV_CMD_NOP, UINT64_MAX), SEV_SUCCESS); /* has no buffer */
     assert_int_equal(asp_read_reg(rig.asp, ASP_CMDBUF_LO), 0);
     assert_int_equal(asp_read_reg(rig.asp, ASP_CMDBUF_HI), 0);

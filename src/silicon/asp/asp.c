@@ -1,5 +1,5 @@
 /* The secure processor's mailbox: from a command's number to its deed; see commands.def. */
-#include "silicon/asp/internal.h"
+#include "silicon/asp/snp_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -74,7 +74,7 @@ static const struct command *find_command(uint32_t id)
     return NULL;
 }
 
-static const char *status_name(enum sev_status status)
+const char *asp_status_name(enum sev_status status)
 {
     static const char *const names[] = {
 #define X(name, id) [id] = #name,
@@ -184,6 +184,8 @@ static enum sev_status admit(struct asp *a, const struct command *cmd, uint64_t 
         return SEV_INVALID_PLATFORM_STATE;
     if (cmd->use && !asp_reaches(a, spa, cmd->size))
         return SEV_INVALID_ADDRESS;
+    if (cmd->use & OUT && !snp_buffer_is_free(a, spa, cmd->size))
+        return SEV_INVALID_PAGE_STATE;
     if (cmd->use & IN)
         asp_get(a, spa, &c->buf, cmd->size);
     if (cmd->guests == NO_GUEST)
@@ -223,12 +225,18 @@ static void report(const struct command *cmd, uint32_t id, const struct call *c,
     if (!tracing(TRACE_ASP))
         return;
     if (!cmd)
-        trace(TRACE_ASP, "command %#04" PRIx32 ": %s", id, status_name(status));
+        trace(TRACE_ASP, "command %#04" PRIx32 ": %s", id, asp_status_name(status));
     else if (c->guest)
         trace(TRACE_ASP, "%s guest %" PRIu32 ": %s", cmd->name, asp_handle_of(a, c->guest),
-              status_name(status));
+              asp_status_name(status));
     else
-        trace(TRACE_ASP, "%s: %s", cmd->name, status_name(status));
+        trace(TRACE_ASP, "%s: %s", cmd->name, asp_status_name(status));
+}
+
+static void write_back(struct asp *a, const struct command *cmd, uint64_t spa, const struct call *c)
+{
+    asp_put(a, spa, &c->buf, cmd->size);
+    snp_buffer_spent(a, spa, cmd->size);
 }
 
 static enum sev_status run(struct asp *a, uint32_t id, uint64_t spa)
@@ -246,9 +254,16 @@ static enum sev_status run(struct asp *a, uint32_t id, uint64_t spa)
         cmd->apply(a, &c);
     if (cmd && ((status == SEV_SUCCESS && cmd->use & OUT) ||
                 (status == SEV_INVALID_LENGTH && cmd->use == LENGTHS)))
-        asp_put(a, spa, &c.buf, cmd->size);
+        write_back(a, cmd, spa, &c);
     wipe(&c, sizeof(c));
     return status;
+}
+
+static enum sev_status run_any(struct asp *a, uint32_t id, uint64_t spa)
+{
+    enum sev_status status;
+
+    return snp_run(a, id, spa, &status) ? status : run(a, id, spa);
 }
 
 /* ---- registers ----------------------------------------------------------------------------- */
@@ -278,7 +293,7 @@ void asp_write_reg(struct asp *a, uint32_t reg, uint32_t value)
         break;
     case ASP_CMDRESP:
         a->cmdresp = ASP_RESP_READY |
-                     run(a, value >> 16 & 0x7FF, (uint64_t)a->cmdbuf_hi << 32 | a->cmdbuf_lo);
+                     run_any(a, value >> 16 & 0x7FF, (uint64_t)a->cmdbuf_hi << 32 | a->cmdbuf_lo);
         a->cmdbuf_lo = a->cmdbuf_hi = 0; /* an error stack without entries */
         break;
     default:
@@ -300,6 +315,12 @@ bool asp_vmrun_asid(const struct asp *a, uint32_t asid, dram_key *key)
         return false;
     *key = dram_bound(a->dram, asid);
     return true;
+}
+
+void asp_set_cores(struct asp *a, const struct asp_cores *cores, void *ctx)
+{
+    a->core_ops = cores;
+    a->core_ctx = ctx;
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -332,6 +353,8 @@ enum status asp_new(const struct chip *chip, struct dram *dram, struct rmp *rmp,
     a->cores = MIN(cores, ASP_CORES);
     why = take_platform(a, platform, err);
     if (why == OK)
+        why = snp_new(a, err);
+    if (why == OK)
         *out = a;
     else
         asp_free(a);
@@ -345,6 +368,7 @@ void asp_free(struct asp *a)
     for (unsigned i = 0; i < ASP_GUESTS; i++)
         if (a->guests[i].state != SEV_GUEST_UNINIT)
             asp_guest_end(a, &a->guests[i]);
+    snp_free(a);
     platform_free(a->platform);
     wipe(a, sizeof(*a));
     free(a);

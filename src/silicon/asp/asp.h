@@ -26,6 +26,15 @@ void asp_free(struct asp *a);
 uint32_t asp_read_reg(const struct asp *a, uint32_t reg);
 void asp_write_reg(struct asp *a, uint32_t reg, uint32_t value);
 
+/* What the SNP firmware asks of the cores: their MSRs before SNP_INIT, and what CPUID they offer,
+ * which no CPUID page may exceed. Without it there is no SNP_INIT. */
+struct asp_cores {
+    bool (*rdmsr)(void *ctx, unsigned core, uint32_t msr, uint64_t *value);
+    void (*cpuid)(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+    uint32_t tsc_khz;
+};
+void asp_set_cores(struct asp *a, const struct asp_cores *cores, void *ctx);
+
 /* Core `core` has executed WBINVD. */
 void asp_note_wbinvd(struct asp *a, unsigned core);
 

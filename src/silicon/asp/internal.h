@@ -45,6 +45,9 @@ struct asp {
     const struct chip *chip;
     struct dram *dram;
     struct rmp *rmp;
+    struct snp *snp; /* snp_internal.h */
+    const struct asp_cores *core_ops;
+    void *core_ctx;
     unsigned cores;
     struct platform *platform;
 
@@ -110,6 +113,8 @@ void asp_put_private(struct asp *a, uint64_t spa, dram_key key, const void *from
  * hears of them on the way. */
 void asp_copy(struct asp *a, uint64_t to, dram_key to_key, uint64_t from, dram_key from_key,
               uint64_t len, struct digest *fed);
+
+const char *asp_status_name(enum sev_status status);
 
 uint32_t asp_handle_of(const struct asp *a, const struct guest *g);
 struct guest *asp_guest(struct asp *a, uint32_t handle); /* NULL: no such guest */

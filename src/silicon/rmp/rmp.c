@@ -238,7 +238,8 @@ struct rmp_entry rmp_get(const struct rmp *r, uint64_t spa)
     if (!is_large(first))
         return decode(raw_get(r, spa));
     e = decode(first);
-    e.gpa += spa & (LARGE_BYTES - 1) & ~(uint64_t)FRAME_MASK;
+    if (e.asid)
+        e.gpa += spa & (LARGE_BYTES - 1) & ~(uint64_t)FRAME_MASK;
     return e;
 }
 
@@ -308,7 +309,7 @@ static void smash(struct rmp *r, uint64_t spa)
     e.large = false;
     for (unsigned i = 0; i < LARGE_PAGES; i++) {
         all[i] = encode(&e);
-        e.gpa += FRAME_SIZE;
+        e.gpa += e.asid ? FRAME_SIZE : 0;
     }
     all[0].low |= LOW_COUNT;
     raw_put(r, FIRST_OF(spa), all, LARGE_PAGES);
@@ -422,6 +423,8 @@ static bool illegal(uint64_t spa, uint64_t gpa, bool assigned, bool large, bool 
 {
     uint64_t in_page = large ? LARGE_BYTES - 1 : FRAME_MASK;
 
+    if (gpa && !asid) /* METADATA is for the firmware to make */
+        return true;
     return (spa | gpa) & in_page || gpa & ~(LOW_GPA | FRAME_MASK) || asid > LOW_ASID ||
            (!assigned && (immutable || asid));
 }
