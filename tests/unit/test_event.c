@@ -648,8 +648,8 @@ static void syscall_and_sysret(void **state)
     assert_int_equal(c->seg[CS].selector, K64);
     assert_int_equal(c->seg[SS].selector, K64 + 8);
     assert_int_equal(c->seg[SS].attrib, 0xC93);
-    /* SYSRET keeps SS's attributes but its privilege */
-    assert_int_equal(try_insn(r, INSN_BYTES(0x48, 0x0F, 0x07)).how, DONE);
+    /* SYSRET keeps SS's attributes but its privilege, and traps with the TF that it loads */
+    assert_int_equal(try_insn(r, INSN_BYTES(0x48, 0x0F, 0x07)).vec, EXC_DB);
     assert_int_equal(c->rip, 0x5002);
     assert_int_equal(c->cpl, 3);
     assert_int_equal(c->seg[CS].selector, U64 | 3);

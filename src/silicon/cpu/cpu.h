@@ -265,6 +265,15 @@ static inline bool has(const struct cpu *c, enum feature f)
 {
     return c->features[f / 64] >> (f % 64) & 1;
 }
+/* A #DB trap is due after this instruction: by the breakpoints in `hits`, and each #DB tells of its
+ * own matches alone, or with 0 by a single step. */
+static inline void debug_due(struct cpu *c, unsigned hits)
+{
+    if (!c->debug_pending)
+        c->dr[6] &= ~UINT64_C(0xF);
+    c->dr[6] |= hits ? hits : BIT(14);
+    c->debug_pending = true;
+}
 static inline bool long64(const struct cpu *c)
 {
     return (c->decode & DECODE_SIZE) == 2;
@@ -292,6 +301,8 @@ _Noreturn void cpu_exit(struct cpu *c, const struct op *o, uint64_t code, uint64
 /* The same at an instruction that has happened; `next` is where the guest goes on. */
 _Noreturn void cpu_exit_after(struct cpu *c, const struct op *o, uint64_t next, uint64_t code,
                               uint64_t info1);
+/* SYSCALL and SYSRET trap as RFLAGS.TF says when they are done, not before (APM2 6.1.1). */
+void cpu_trap_if_stepping(struct cpu *c);
 /* Exits if the row of `o` is intercepted (its exit column against intercept3/4). */
 void cpu_intercept(struct cpu *c, const struct op *o);
 /* Instructions retired up to and including those before `o` (exact). */

@@ -210,6 +210,7 @@ static void int_n(struct cpu *c, const struct op *o)
 static void int1(struct cpu *c, const struct op *o)
 {
     cpu_intercept(c, o);
+    c->debug_pending = false; /* this #DB tells of what waits behind a load of SS, too */
     event_int(c, o, EXC_DB);
     LEAVE(c);
 }

@@ -496,6 +496,7 @@ static void do_syscall(struct cpu *c, const struct op *o)
     }
     c->seg[SS] = flat_segment(selector + 8, SS32, 0);
     enter(c, &cs, target);
+    cpu_trap_if_stepping(c);
     LEAVE(c);
 }
 EXEC_ANY(syscall, do_syscall);
@@ -518,6 +519,7 @@ static void do_sysret(struct cpu *c, const struct op *o)
     c->seg[SS].selector = (uint16_t)((selector + 8) | 3);
     c->seg[SS].attrib |= 3 << 5;
     enter(c, &cs, rip);
+    cpu_trap_if_stepping(c);
     LEAVE(c);
 }
 EXEC_ANY(sysret, do_sysret);

@@ -49,10 +49,8 @@ static void watch_port(struct cpu *c, uint16_t port, unsigned size)
 {
     unsigned hits = UNLIKELY(c->dr[7] & 0xFF) ? debug_match_io(c, port, size) : 0;
 
-    if (hits) {
-        c->dr[6] |= hits;
-        c->debug_pending = true;
-    }
+    if (hits)
+        debug_due(c, hits);
 }
 
 /* ---- IN and OUT ---- */

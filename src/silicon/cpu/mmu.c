@@ -461,10 +461,8 @@ static void watch_data(struct cpu *c, uint64_t la, unsigned len, enum access acc
 {
     unsigned hits = UNLIKELY(c->dr[7] & 0xFF) ? debug_match(c, la, len, acc) : 0;
 
-    if (hits) {
-        c->dr[6] |= hits;
-        c->debug_pending = true;
-    }
+    if (hits)
+        debug_due(c, hits);
 }
 
 /* ---- faults ---- */

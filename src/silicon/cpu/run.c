@@ -10,8 +10,6 @@
 
 #define SLICE 100000
 
-#define DR6_BS BIT(14)
-
 /* What run() finds after an unwind. */
 enum unwound { RAN, FAULTED, EXITED };
 
@@ -84,10 +82,8 @@ _Noreturn void cpu_exit_after(struct cpu *c, const struct op *o, uint64_t next, 
     c->rip = next;
     c->retired++;
     c->shadow = false;
-    if (c->rflags & RFLAGS_TF) {
-        c->dr[6] |= DR6_BS;
-        c->debug_pending = true;
-    }
+    if (c->rflags & RFLAGS_TF)
+        debug_due(c, 0);
     if (c->stepping)
         c->rflags &= ~RFLAGS_RF;
     note_exit(c, code, info1, 0, next);
@@ -181,23 +177,48 @@ static void start(struct cpu *c, struct block *b)
     run_ops(c, b->ops);
 }
 
+void cpu_trap_if_stepping(struct cpu *c)
+{
+    if (!(c->rflags & RFLAGS_TF))
+        return;
+    debug_due(c, 0);
+    cpu_fault(c, NULL, EXC_DB, 0);
+}
+
+/* Code breakpoints are faults; RF waives them once. */
+static void break_at_code(struct cpu *c)
+{
+    unsigned hit = debug_match(c, code_linear(c, c->rip), 1, ACCESS_FETCH);
+
+    if (!hit || c->rflags & RFLAGS_RF)
+        return;
+    debug_due(c, hit);
+    cpu_fault(c, NULL, EXC_DB, 0);
+}
+
+/* RFLAGS.TF as it was before the instruction makes a trap, but SYSCALL and SYSRET look for
+ * themselves, and a gate has cleared TF on the way to its handler (APM2 13.1.4). */
+static bool traps_when_stepped(const struct cpu *c, unsigned form)
+{
+    if (form == FORM_SYSCALL || form == FORM_SYSRET)
+        return false;
+    if (form == FORM_INT1 || form == FORM_INT3 || form == FORM_INT_Ib || form == FORM_INTO)
+        return c->rflags & RFLAGS_TF;
+    return true;
+}
+
 /* One instruction, with traps before and after it (APM2 13.1). */
 static void run_careful(struct cpu *c)
 {
     bool step = c->rflags & RFLAGS_TF, was_shadow = c->shadow;
     uint64_t before = c->rip;
     struct block *b;
-    bool loads_rf;
-    if (!(c->rflags & RFLAGS_RF) && c->dr[7] & 0xFF) {
-        unsigned hit = debug_match(c, code_linear(c, c->rip), 1, ACCESS_FETCH);
+    unsigned form;
 
-        if (hit) {
-            c->dr[6] |= hit;
-            cpu_fault(c, NULL, EXC_DB, 0);
-        }
-    }
+    if (c->dr[7] & 0xFF)
+        break_at_code(c);
     b = block_short(c, c->rip, 1);
-    loads_rf = b->ops->form == FORM_IRET;
+    form = b->ops->form;
     if (tracing(TRACE_INSN))
         trace_op(c, b->ops);
     c->stepping = true;
@@ -206,16 +227,17 @@ static void run_careful(struct cpu *c)
     count_retired(c);
     /* A repeated string instruction that has not ended keeps RF, IRET loads it; the others clear
      * it. */
-    if (c->rip != before && !loads_rf)
+    if (c->rip != before && form != FORM_IRET)
         c->rflags &= ~RFLAGS_RF;
     if (was_shadow)
         c->shadow = false;
-    if (step)
-        c->dr[6] |= DR6_BS;
-    if (step || c->debug_pending) {
-        c->debug_pending = false;
+    /* A load of SS holds traps back until after the next instruction; its single step is lost. */
+    if (c->shadow && form != FORM_STI)
+        return;
+    if (step && traps_when_stepped(c, form))
+        debug_due(c, 0);
+    if (c->debug_pending)
         cpu_fault(c, NULL, EXC_DB, 0);
-    }
 }
 
 static void run_free(struct cpu *c)
