@@ -463,6 +463,47 @@ static void single_steps_are_elements(void **state)
     assert_int_equal(c->rip, CODE + 2);
 }
 
+/* A load of SS holds traps back until after the next instruction, and its own single step is lost
+ * (APM2 13.1.4, 8.5). */
+static void a_load_of_ss_holds_traps_back(void **state)
+{
+    struct cpu *c = long_code(state, 0);
+
+    c->r[RAX] = 0; /* null: legal in 64-bit code at CPL 0 */
+    c->rflags |= RFLAGS_TF;
+    assert_int_equal(GO(0x8E, 0xD0, 0x90, 0x90), EXC_DB); /* MOV SS, AX; NOP; NOP */
+    assert_int_equal(c->rip, CODE + 3);
+    c = long_code(state, 0);
+    poke(state, DATA, &c->r[REG_ZERO], 2);
+    c->r[RBX] = c->dr[0] = DATA;
+    c->dr[7] = 0x30401 | 0x4; /* two bytes, reads and writes */
+    c->dr[6] |= 8;
+    mmu_flush_all(c);
+    assert_int_equal(GO(0x8E, 0x13, 0x90, 0x90), EXC_DB); /* MOV SS, [RBX]; NOP; NOP */
+    assert_int_equal(c->rip, CODE + 3);
+    assert_int_equal(c->dr[6], 0xFFFF0FF1); /* its own match alone */
+}
+
+/* APM2 6.1.1: not the single step of the SYSCALL, if the mask takes TF away. */
+static void a_masked_syscall_does_not_trap(void **state)
+{
+    struct cpu *c = long_code(state, 3);
+
+    c->efer |= EFER_SCE;
+    c->star = (uint64_t)c->seg[CS].selector << 32;
+    c->lstar = CODE + 0x10;
+    c->sfmask = RFLAGS_TF;
+    c->rflags |= RFLAGS_TF;
+    assert_int_equal(GO(0x0F, 0x05), EXC_BP);
+    assert_int_equal(c->rip, CODE + 0x10);
+    c = long_code(state, 3);
+    c->efer |= EFER_SCE;
+    c->sfmask = 0;
+    c->rflags |= RFLAGS_TF;
+    assert_int_equal(GO(0x0F, 0x05), EXC_DB);
+    assert_int_equal(c->rip, CODE + 0x10);
+}
+
 /* ---- stacks ---- */
 static void a_16_bit_stack_wraps(void **state)
 {
@@ -677,6 +718,8 @@ int main(void)
         cmocka_unit_test(repetition_pauses_for_interrupts),
         cmocka_unit_test(comparisons_end_repetition),
         cmocka_unit_test(single_steps_are_elements),
+        cmocka_unit_test(a_load_of_ss_holds_traps_back),
+        cmocka_unit_test(a_masked_syscall_does_not_trap),
         cmocka_unit_test(a_16_bit_stack_wraps),
         cmocka_unit_test(pusha_and_popa_are_inverse),
         cmocka_unit_test(pop_to_memory_counts_from_the_popped_pointer),
