@@ -477,11 +477,13 @@ static void a_load_of_ss_holds_traps_back(void **state)
     poke(state, DATA, &c->r[REG_ZERO], 2);
     c->r[RBX] = c->dr[0] = DATA;
     c->dr[7] = 0x30401 | 0x4; /* two bytes, reads and writes */
-    c->dr[6] |= 8;
+    c->dr[6] = 0xFFFF0FF8;
     mmu_flush_all(c);
     assert_int_equal(GO(0x8E, 0x13, 0x90, 0x90), EXC_DB); /* MOV SS, [RBX]; NOP; NOP */
     assert_int_equal(c->rip, CODE + 3);
     assert_int_equal(c->dr[6], 0xFFFF0FF1); /* its own match alone */
+    c->dr[7] = 0x400;
+    mmu_flush_all(c);
 }
 
 /* APM2 6.1.1: not the single step of the SYSCALL, if the mask takes TF away. */
