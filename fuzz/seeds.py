@@ -3,6 +3,8 @@
 
 fuzz/seeds.py TARGET FOLDER
 """
+import base64
+import glob
 import os
 import struct
 import sys
@@ -239,6 +241,41 @@ def qmp():
             ("broken", plain, ["x", "[1]", "{]", '{"execute": 1}', '{"execute": "st\nop"}', "[" * 70,
                                '{"a": 1, "a": 2}', call("frob"), call("stop", x=1)])]:
         yield name, bytes([guest]) + "\n".join(calls).encode() + b"\n"
+
+
+# ---- fuzz_attest_*: files that AMD's machines and key service made ----
+def attestation(*patterns):
+    data = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tests/data/attestation")
+    for pattern in patterns:
+        for path in sorted(glob.glob(os.path.join(data, pattern))):
+            with open(path, "rb") as f:
+                yield os.path.relpath(path, data).replace("/", "-"), f.read()
+
+
+def attest_report():
+    files = dict(attestation("reports/milan-v*c/report.bin", "reports/genoa-v3/*.bin",
+                             "reports/milan-v3-azure-hcl/hcl-report.bin",
+                             "parse-only/msg-report-rsp/*.bin"))
+    yield from files.items()
+    report = files["reports-genoa-v3-report.bin"]
+    yield "extended", report + files["reports-genoa-v3-auxblob.bin"]
+    yield "hex", report.hex().encode()
+    yield "base64", base64.b64encode(report)
+
+
+def attest_certs():
+    yield from attestation("reports/milan-v3/vcek.der", "reports/genoa-v3/vcek.pem",
+                           "bad/rogue-leaf/vcek.pem", "bad/vcek-legacy-encoding.der")
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../src/attest/roots")
+    for name in ("turin_ark.pem", "milan_ask.pem", "genoa_asvk.pem"):
+        with open(os.path.join(folder, name), "rb") as f:
+            pem = f.read()
+        yield name, pem
+        yield name[:-3] + "der", base64.b64decode(b"".join(pem.splitlines()[1:-1]))
+
+
+def attest_crl():
+    yield from attestation("crl/*.crl")
 
 
 def main():
