@@ -84,18 +84,22 @@ static void leaf_0000_000b(struct vcpu *v, uint32_t sub, uint32_t out[4])
     }
 }
 
-/* EBX of subleaf 0 is the size for what XCR0 enables now (APM3, CPUID Fn0000_000D). */
+/* EBX of subleaves 0 and 1 is the size of the area, standard and compacted, for what XCR0 enables
+ * now (APM3, CPUID Fn0000_000D). */
 static void leaf_0000_000d(struct vcpu *v, uint32_t sub, uint32_t out[4])
 {
     uint64_t xcr0 = vcpu_encrypted(v) ? v->xcr0 : cpu_xgetbv(v->core);
     uint32_t size = 576, part[4];
 
-    if (sub != 0)
+    if (sub > 1)
         return;
     for (unsigned i = 2; i < 63; i++)
         if (xcr0 & BIT(i)) {
             cpu_cpuid(v->core, 0xD, i, part);
-            size = MAX(size, part[EBX] + part[EAX]);
+            if (sub == 0)
+                size = MAX(size, part[EBX] + part[EAX]);
+            else
+                size = (part[ECX] & 2 ? (size + 63) & ~63u : size) + part[EAX];
         }
     out[EBX] = size;
 }
