@@ -178,7 +178,11 @@ static void legacy_and_snp_take_turns(void **state)
 {
     struct sev_cmd_init init = {0};
 
-    assert_int_equal(command(&rig, SEV_CMD_INIT, &init, sizeof(init)), SEV_SUCCESS);
+    assert_int_equal(command(&rig, SEV_CMD_INIT, &init, sizeof(init)),
+                     SEV_INVALID_PLATFORM_STATE); /* cores want a table */
+    rmp_enable(rig.rmp, false);
+    GOOD(command(&rig, SEV_CMD_INIT, &init, sizeof(init)));
+    rmp_enable(rig.rmp, true);
     assert_int_equal(SNP_PLAIN(&rig, INIT), SEV_INVALID_PLATFORM_STATE);
     GOOD(mailbox(&rig, SEV_CMD_SHUTDOWN, 0));
     rig_init(&rig);
@@ -348,6 +352,42 @@ static void the_table_is_no_operand(void **state)
     assert_int_equal(SNP_DO(&rig, PLATFORM_STATUS, b), SEV_INVALID_ADDRESS);
     assert_int_equal(SNP_DO(&rig, PAGE_RECLAIM, reclaim), SEV_INVALID_ADDRESS);
     assert_int_equal(by_gctx(&rig, SNP_CMD_GCTX_CREATE, AT_RMP), SEV_INVALID_ADDRESS);
+}
+
+/* SEV without SNP goes on beside it, and cannot be used to write where guests with SNP are. */
+static void legacy_commands_keep_off_assigned_pages(void **state)
+{
+    struct sev_cmd_init init = {0};
+    struct sev_cmd_launch_start begin = {0};
+    struct sev_cmd_activate act;
+    struct sev_cmd_guest_buffer data;
+    struct sev_cmd_dbg dbg;
+    struct sev_cmd_buffer id = {AT_MORE, SEV_ID_BYTES};
+
+    GOOD(command(&rig, SEV_CMD_INIT, &init, sizeof(init)));
+    host_write(&rig, AT_CMD, &begin, sizeof(begin));
+    firmware_page(&rig, AT_CMD);
+    GOOD(mailbox(&rig, SEV_CMD_LAUNCH_START, AT_CMD));
+    act = (struct sev_cmd_activate){1, rig.asp->chip->min_sev_asid};
+    GOOD(command(&rig, SEV_CMD_ACTIVATE, &act, sizeof(act)));
+    data = (struct sev_cmd_guest_buffer){1, 0, AT_GUEST, FRAME_SIZE};
+    dbg = (struct sev_cmd_dbg){1, 0, AT_DATA, AT_GUEST, FRAME_SIZE};
+    for (enum rmp_state s = RMP_HV_FIXED; s <= RMP_GUEST_VALID; s++) {
+        page_is(&rig, AT_GUEST, s, 0x1000, false);
+        assert_int_equal(command(&rig, SEV_CMD_LAUNCH_UPDATE_DATA, &data, sizeof(data)),
+                         SEV_INVALID_PAGE_STATE);
+        assert_int_equal(command(&rig, SEV_CMD_DBG_ENCRYPT, &dbg, sizeof(dbg)),
+                         SEV_INVALID_PAGE_STATE);
+        if (s != RMP_FIRMWARE)
+            assert_int_equal(command(&rig, SEV_CMD_DBG_DECRYPT, &dbg, sizeof(dbg)),
+                             SEV_INVALID_PAGE_STATE);
+    }
+    page_is(&rig, AT_GUEST, RMP_HYPERVISOR, 0, false);
+    GOOD(command(&rig, SEV_CMD_LAUNCH_UPDATE_DATA, &data, sizeof(data)));
+    firmware_page(&rig, AT_CMD);
+    assert_int_equal(command(&rig, SEV_CMD_GET_ID, &id, sizeof(id)), SEV_INVALID_PAGE_STATE);
+    firmware_page(&rig, AT_MORE);
+    GOOD(command(&rig, SEV_CMD_GET_ID, &id, sizeof(id)));
 }
 
 /* ---- guests -----------------------------------------------------------------------------------
@@ -880,6 +920,7 @@ int main(void)
         READY(vlek_is_for_one_tcb),
         READY(written_buffers_are_reclaimed),
         READY(the_table_is_no_operand),
+        READY(legacy_commands_keep_off_assigned_pages),
         READY(a_guest_lives_and_dies),
         READY(asids_are_given_once),
         READY(policies_are_kept_or_refused),

@@ -94,6 +94,22 @@ bool asp_reaches(const struct asp *a, uint64_t spa, uint64_t len)
     return spa <= size && len <= size - spa;
 }
 
+enum sev_status asp_check_output(const struct asp *a, uint64_t spa, uint64_t len)
+{
+    if (!asp_reaches(a, spa, len))
+        return SEV_INVALID_ADDRESS;
+    return snp_buffer_is_free(a, spa, len) ? SEV_SUCCESS : SEV_INVALID_PAGE_STATE;
+}
+
+enum sev_status asp_check_guest_memory(const struct asp *a, uint64_t spa, uint64_t len)
+{
+    if (!asp_reaches(a, spa, len))
+        return SEV_INVALID_ADDRESS;
+    return snp_pages_are(a, spa, len, 1u << RMP_HYPERVISOR | 1u << RMP_DEFAULT)
+               ? SEV_SUCCESS
+               : SEV_INVALID_PAGE_STATE;
+}
+
 void asp_get(struct asp *a, uint64_t spa, void *to, size_t len)
 {
     if (!dram_read(a->dram, spa, DRAM_PLAIN, to, len))
@@ -208,6 +224,8 @@ static enum sev_status store_identity(struct asp *a, const struct call *c)
     uint8_t area[SEV_NV_BYTES];
     struct error err;
 
+    if (c->nv_paddr && asp_check_output(a, c->nv_paddr, sizeof(area)) != SEV_SUCCESS)
+        return SEV_INVALID_PAGE_STATE;
     if (!identity_seal(&c->identity, a->platform->secret, area))
         return SEV_OUT_OF_ORDER;
     if (c->nv_paddr) {

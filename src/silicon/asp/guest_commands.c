@@ -247,7 +247,7 @@ enum sev_status asp_check_LAUNCH_UPDATE_DATA(struct asp *a, struct call *c)
         return SEV_INVALID_ADDRESS;
     if (!b->len || b->len % BLOCK)
         return SEV_INVALID_LENGTH;
-    return asp_reaches(a, b->paddr, b->len) ? SEV_SUCCESS : SEV_INVALID_ADDRESS;
+    return asp_check_guest_memory(a, b->paddr, b->len);
 }
 
 /* What the host sees there is measured, and becomes what the guest sees there. */
@@ -262,6 +262,7 @@ void asp_apply_LAUNCH_UPDATE_DATA(struct asp *a, struct call *c)
 enum sev_status asp_check_LAUNCH_UPDATE_VMSA(struct asp *a, struct call *c)
 {
     const struct sev_cmd_guest_buffer *b = &c->buf.guest_buffer;
+    enum sev_status status;
 
     if (!is_es(c->guest))
         return SEV_UNSUPPORTED;
@@ -271,8 +272,9 @@ enum sev_status asp_check_LAUNCH_UPDATE_VMSA(struct asp *a, struct call *c)
         return SEV_INVALID_ADDRESS;
     if (b->len != FRAME_SIZE)
         return SEV_INVALID_LENGTH;
-    if (!asp_reaches(a, b->paddr, b->len))
-        return SEV_INVALID_ADDRESS;
+    status = asp_check_guest_memory(a, b->paddr, b->len);
+    if (status != SEV_SUCCESS)
+        return status;
     c->vmsa = asp_vmsa_slot(a, b->paddr, c->guest->key);
     return c->vmsa ? SEV_SUCCESS : SEV_RESOURCE_LIMIT;
 }
@@ -311,12 +313,14 @@ enum sev_status asp_check_LAUNCH_MEASURE(struct asp *a, struct call *c)
     struct sev_cmd_guest_buffer *b = &c->buf.guest_buffer;
     struct sev_measurement *out = &c->out.measurement;
     uint32_t room = b->len;
+    enum sev_status status;
 
     b->len = sizeof(*out);
     if (room < sizeof(*out))
         return SEV_INVALID_LENGTH;
-    if (!asp_reaches(a, b->paddr, sizeof(*out)))
-        return SEV_INVALID_ADDRESS;
+    status = asp_check_output(a, b->paddr, sizeof(*out));
+    if (status != SEV_SUCCESS)
+        return status;
     if (!random_bytes(out->mnonce, sizeof(out->mnonce)) ||
         !digest_peek(c->guest->measured, c->fresh.launch_digest) ||
         !measure(a, c->guest, c->fresh.launch_digest, out->mnonce, out->measure))
@@ -356,6 +360,7 @@ enum sev_status asp_check_LAUNCH_SECRET(struct asp *a, struct call *c)
     const struct sev_cmd_launch_secret *b = &c->buf.launch_secret;
     struct sev_packet_header h;
     uint8_t mac[32], *data = c->out.secret;
+    enum sev_status status;
 
     if (b->hdr_len != sizeof(h) || b->guest_len != b->trans_len || !b->guest_len ||
         b->guest_len % BLOCK || b->guest_len > SEV_SECRET_MAX)
@@ -363,6 +368,9 @@ enum sev_status asp_check_LAUNCH_SECRET(struct asp *a, struct call *c)
     if (b->guest_paddr % BLOCK || !asp_reaches(a, b->guest_paddr, b->guest_len) ||
         !asp_reaches(a, b->hdr_paddr, sizeof(h)) || !asp_reaches(a, b->trans_paddr, b->trans_len))
         return SEV_INVALID_ADDRESS;
+    status = asp_check_guest_memory(a, b->guest_paddr, b->guest_len);
+    if (status != SEV_SUCCESS)
+        return status;
     asp_get(a, b->hdr_paddr, &h, sizeof(h));
     if (h.flags & SEV_PACKET_COMPRESSED)
         return SEV_UNSUPPORTED;
@@ -412,12 +420,14 @@ enum sev_status asp_check_ATTESTATION(struct asp *a, struct call *c)
     struct sev_report *r = &c->out.report;
     struct p384_signature sig;
     uint32_t room = b->len;
+    enum sev_status status;
 
     b->len = sizeof(*r);
     if (room < sizeof(*r))
         return SEV_INVALID_LENGTH;
-    if (!asp_reaches(a, b->paddr, sizeof(*r)))
-        return SEV_INVALID_ADDRESS;
+    status = asp_check_output(a, b->paddr, sizeof(*r));
+    if (status != SEV_SUCCESS)
+        return status;
     *r = (struct sev_report){
         .policy = c->guest->policy, .sig_usage = USAGE_PEK, .sig_algo = ALGO_ECDSA_SHA256};
     memcpy(r->mnonce, b->mnonce, sizeof(r->mnonce));
@@ -450,7 +460,10 @@ static enum sev_status check_debug(const struct asp *a, const struct sev_cmd_dbg
 
 enum sev_status asp_check_DBG_DECRYPT(struct asp *a, struct call *c)
 {
-    return check_debug(a, &c->buf.dbg);
+    const struct sev_cmd_dbg *b = &c->buf.dbg;
+    enum sev_status status = check_debug(a, b);
+
+    return status == SEV_SUCCESS ? asp_check_output(a, b->dst_paddr, b->len) : status;
 }
 
 void asp_apply_DBG_DECRYPT(struct asp *a, struct call *c)
@@ -462,7 +475,10 @@ void asp_apply_DBG_DECRYPT(struct asp *a, struct call *c)
 
 enum sev_status asp_check_DBG_ENCRYPT(struct asp *a, struct call *c)
 {
-    return check_debug(a, &c->buf.dbg);
+    const struct sev_cmd_dbg *b = &c->buf.dbg;
+    enum sev_status status = check_debug(a, b);
+
+    return status == SEV_SUCCESS ? asp_check_guest_memory(a, b->dst_paddr, b->len) : status;
 }
 
 void asp_apply_DBG_ENCRYPT(struct asp *a, struct call *c)

@@ -1,5 +1,5 @@
 /* Commands of the platform: from INIT to SHUTDOWN, and its keys (SEV API, platform management). */
-#include "silicon/asp/internal.h"
+#include "silicon/asp/snp_internal.h"
 
 #include <string.h>
 
@@ -37,6 +37,8 @@ static enum sev_status unseal(struct asp *a, struct call *c, uint8_t area[SEV_NV
 static enum sev_status check_es(const struct asp *a, uint16_t flags, uint64_t tmr, uint32_t len,
                                 uint64_t nv)
 {
+    if (rmp_enabled(a->rmp) && !rmp_enforced(a->rmp)) /* SNP_INIT comes first */
+        return SEV_INVALID_PLATFORM_STATE;
     if (flags & ~SEV_INIT_ES)
         return SEV_INVALID_CONFIG;
     if (!(flags & SEV_INIT_ES))
@@ -79,6 +81,8 @@ void asp_apply_INIT(struct asp *a, struct call *c)
     a->nv_paddr = c->nv_paddr;
     a->tmr = c->tmr;
     a->state = SEV_PLATFORM_INIT;
+    if (a->snp->state == SNP_PLATFORM_INIT) /* which has begun with ASIDs already */
+        return;
     for (unsigned i = 1; i <= a->chip->sev_asids; i++)
         a->asids[i] = ASID_DIRTY;
     a->wbinvd_done = 0;
@@ -96,7 +100,9 @@ enum sev_status asp_check_INIT_EX(struct asp *a, struct call *c)
         return SEV_INVALID_LENGTH;
     if (b->nv_paddr & FRAME_MASK || !asp_reaches(a, b->nv_paddr, SEV_NV_BYTES))
         return SEV_INVALID_ADDRESS;
-    status = check_es(a, b->flags, b->tmr_paddr, b->tmr_len, b->nv_paddr);
+    status = b->nv_paddr ? asp_check_output(a, b->nv_paddr, SEV_NV_BYTES) : SEV_SUCCESS;
+    if (status == SEV_SUCCESS)
+        status = check_es(a, b->flags, b->tmr_paddr, b->tmr_len, b->nv_paddr);
     c->tmr = b->flags & SEV_INIT_ES ? b->tmr_paddr : 0;
     if (status != SEV_SUCCESS)
         return status;
@@ -196,7 +202,7 @@ static enum sev_status check_room(const struct asp *a, uint64_t paddr, uint32_t 
 {
     if (room < needed)
         return SEV_INVALID_LENGTH;
-    return asp_reaches(a, paddr, needed) ? SEV_SUCCESS : SEV_INVALID_ADDRESS;
+    return asp_check_output(a, paddr, needed);
 }
 
 enum sev_status asp_check_PEK_CSR(struct asp *a, struct call *c)
