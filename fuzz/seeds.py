@@ -244,6 +244,31 @@ def qmp():
 
 
 # ---- fuzz_attest_*: files that AMD's machines and key service made ----
+# ---- fuzz_guest_msg: (guest, type, VMPCK, length / 16, payload) ----
+def guest_msg():
+    def ask(type_, payload, vmpck=0, guest=0):
+        return bytes([guest, type_, vmpck, len(payload) // 16]) + payload
+
+    def gctx(n):
+        return le("Q", (16 + n) * 0x1000)
+
+    context = bytearray(0x300)
+    context[0x22A], context[0x230] = 0x06, 2  # policy: must be one, MIGRATE_MA; RUNNING
+    valid = bytearray(context)
+    valid[0x1F0] = 1  # root metadata
+    yield "report", ask(5, bytes(range(64)) + bytes(32)) + ask(5, bytes(64) + le("II", 3, 1) + bytes(24), 2)
+    yield "key", ask(3, le("IIQIIQ", 0, 0, 0x1F, 0, 0, 0)) + ask(3, le("IIQIIQ", 1, 0, 0x20, 3, 0, 1))
+    yield "cpuid", ask(1, le("IIQ", 2, 0, 0) + le("IIQQIIIIQ", 1, 0, 0, 0, ~0 & 0xFFFFFFFF, 1, 2, 3, 0) +
+                       le("IIQQIIIIQ", 0x80000008, 0, 0, 0, 48, 1, 2, 3, 0))
+    yield "tsc", ask(0x11, bytes(0x80))
+    yield "export", ask(7, gctx(1) + le("II", 1, 0)) + ask(7, gctx(1) + bytes(8)) + ask(7, gctx(0) + bytes(8))
+    yield "import", ask(9, gctx(3) + le("II", 0x300, 3) + bytes(16) + valid)
+    yield "absorb", ask(0xB, gctx(2) + le("II", 0x300, 3) + bytes(16) + context)
+    yield "absorb noma", ask(0xF, le("QII", 0, 0x300, 3) + bytes(16) + context)
+    yield "vmrk", ask(0xD, gctx(2) + bytes(24) + bytes(range(32)))
+    yield "raw", b"\x80" + bytes(32) + le("QQ", 1, 0) + b"\1\1\x60\0\5\1\x60\0" + bytes(0x28 + 0x60)
+
+
 def attestation(*patterns):
     data = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tests/data/attestation")
     for pattern in patterns:
@@ -276,6 +301,57 @@ def attest_certs():
 
 def attest_crl():
     yield from attestation("crl/*.crl")
+
+
+# ---- fuzz_ghcb: a level, then steps; see step() ----
+ES, SNP = b"\0", b"\1"
+SCRATCH = 0x5800
+VALID = {"scratch": 1 << 3, "rax": 1 << 4, "rbx": 1 << 5, "rcx": 1 << 6, "rdx": 1 << 7,
+         "xcr0": 1 << 8}
+
+
+def vmgexit(code, info1=0, info2=0, buffer=b"", scratch=SCRATCH, **regs):
+    given = dict(regs, scratch=scratch)
+    buffer += b"\0" * (-len(buffer) % 8)
+    return b"\0" + le("H", 0x207 | sum(VALID[name] for name in given)) + le("3Q", code, info1, info2) + \
+        b"".join(le("Q", given.get(name, 0)) for name in VALID) + bytes([len(buffer) // 8]) + buffer
+
+
+def ghcb_msr(value, vcpu=0):
+    return b"\1" + le("BQ", vcpu, value)
+
+
+def psc(*entries, cur=0, end=None):
+    end = len(entries) - 1 if end is None else end
+    return vmgexit(0x80000010, buffer=le("HHI", cur, end, 0) + le(f"{len(entries)}Q", *entries))
+
+
+def ghcb():
+    private, shared, large = 1 << 52, 2 << 52, 1 << 56
+    init_sipi = b"\3\1\5\0" + b"\3\1\6\x9A"
+    yield "msr", ES + b"".join(ghcb_msr(v) for v in (2, 0x80, 0x4 | 1 << 63, 0x10, 0x6012))
+    yield "terminate", ES + ghcb_msr(0x21100)
+    yield "instructions", ES + vmgexit(0x72, rax=0xD, rcx=0, xcr0=7) + vmgexit(0x6E) + vmgexit(
+        0x7C, rcx=0x10) + vmgexit(0x7C, 1, rax=1, rcx=0x200, rdx=2) + vmgexit(0x81, rax=1) + vmgexit(
+        0x37, rax=0x400) + vmgexit(0x27) + vmgexit(0x89)
+    yield "ports", ES + vmgexit(0x7B, 0x5100211) + vmgexit(0x7B, 0x5100210, rax=1) + vmgexit(
+        0x7B, 0x510021D, 16) + vmgexit(0x7B, 0x510024C, 508, scratch=SCRATCH)
+    yield "mmio", ES + vmgexit(0x80000001, 0xFE000000, 4) + vmgexit(
+        0x80000002, 0xFE000008, 8, b"12345678") + vmgexit(0x80000001, 0xFEE00030, 4)
+    yield "hold", ES + init_sipi + ghcb_msr(6, 1) + init_sipi + vmgexit(0x80000004) + init_sipi
+    yield "table", ES + vmgexit(0x80000005, 0, 0x9000) + vmgexit(0x80000005, 1)
+    yield "register", SNP + ghcb_msr(0x80) + ghcb_msr(0x10) + ghcb_msr(shared | 0x6014) + ghcb_msr(
+        0x6012) + ghcb_msr(0x6000)
+    yield "pages", SNP + psc(shared | 0x8000, shared | 0x9000, private | 0x8000) + psc(
+        private | large | 0x200000) + psc(shared | 0x203000, shared | large | 0x200000)
+    yield "turns", SNP + psc(*[(1 + i % 2) << 52 | large | 0x200000 for i in range(30)], end=252)
+    yield "fault", SNP + psc(private | large | 0x200000) + b"\4" + le("2Q", 0xD80000005, 0x203000)
+    yield "requests", SNP + psc(shared | 0x8000, shared | 0x9000) + vmgexit(
+        0x80000011, 0x8000, 0x9000) + vmgexit(0x80000012, 0x8000, 0x9000, rax=0x8000, rbx=1)
+    yield "create", SNP + vmgexit(0x80000013, 1 << 32 | 1, 0x8000, rax=1) + vmgexit(
+        0x80000013, 1 << 32 | 2) + vmgexit(0x80000013, 1 << 32, 0x8000, rax=1) + init_sipi
+    yield "raw", SNP + b"\2" + le("HB", 0x390, 8) + le("Q", 0x8000FFFD) + b"\2" + le(
+        "HB", 0x3F0, 16) + b"\xFF" * 16
 
 
 def main():
