@@ -193,9 +193,10 @@ static inline void es_vmcb(struct es *e)
 }
 
 /* After SEV's INIT. */
-static inline void es_machine(struct es *e, enum chip_id chip)
+static inline void es_machine(struct es *e, enum chip_id chip, bool eager)
 {
-    struct soc_config cfg = {.chip = chip_by_id(chip), .dram_bytes = ES_DRAM, .cores = 1};
+    struct soc_config cfg = {
+        .chip = chip_by_id(chip), .dram_bytes = ES_DRAM, .dram_eager = eager, .cores = 1};
     struct sev_cmd_init init = {
         .flags = SEV_INIT_ES, .tmr_paddr = ES_TMR, .tmr_len = SEV_TMR_BYTES};
     static uint8_t ones[0x1000];
@@ -215,9 +216,9 @@ static inline void es_machine(struct es *e, enum chip_id chip)
     assert_int_equal(es_command(e, SEV_CMD_DF_FLUSH, &init, sizeof(init)), SEV_SUCCESS);
 }
 
-static inline void es_open(struct es *e, enum chip_id chip)
+static inline void es_open(struct es *e, enum chip_id chip, bool eager)
 {
-    es_machine(e, chip);
+    es_machine(e, chip, eager);
     es_launch(e, 7);
     es_tables(e);
     es_vmcb(e);

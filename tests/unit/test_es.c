@@ -6,7 +6,13 @@ static struct es es;
 
 static int open_es(void **state)
 {
-    es_open(&es, CHIP_GENOA);
+    es_open(&es, CHIP_GENOA, false);
+    return 0;
+}
+
+static int open_eager(void **state)
+{
+    es_open(&es, CHIP_MILAN, true);
     return 0;
 }
 
@@ -447,7 +453,7 @@ static void sev_features_are_refused_by_chip(void **state)
     };
     struct es rome;
 
-    es_open(&rome, CHIP_ROME);
+    es_open(&rome, CHIP_ROME, false);
     es_code(&es, CODE(0xF4));
     es_code(&rome, CODE(0xF4));
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -807,7 +813,8 @@ static void cpuid_says_what_is_there(void **state)
     }
 }
 
-#define ES(test) cmocka_unit_test_setup_teardown(test, open_es, close_es)
+#define EAGER(test) cmocka_unit_test_setup_teardown(test, open_eager, close_es)
+#define ES(test)    cmocka_unit_test_setup_teardown(test, open_es, close_es)
 
 int main(void)
 {
@@ -821,6 +828,8 @@ int main(void)
         ES(vmgexit_takes_a_parameter_where_asked),
         ES(the_hypervisor_sees_no_register),
         ES(registers_survive_the_hypervisor),
+        EAGER(registers_survive_the_hypervisor),
+        EAGER(the_hypervisor_sees_no_register),
         ES(an_edited_vmsa_is_caught),
         ES(only_a_launched_vmsa_runs),
         ES(vmrun_checks_its_controls),

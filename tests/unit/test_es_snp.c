@@ -27,10 +27,11 @@ static void own_2m(struct es *e, uint64_t at)
 
 static int open_snp(void **state)
 {
-    es_open(&es, CHIP_GENOA);
+    es_open(&es, CHIP_GENOA, false);
     rmp_set_bounds(es.c->rmp, RMP_AT, RMP_AT + RMP_BYTES - 1);
     rmp_enable(es.c->rmp, true);
     es.c->host_syscfg |= BIT(24);
+    es.c->host_hsave = 0x8000;
     assert_true(rmp_init_table(es.c->rmp));
     own_2m(&es, 0x200000);
     own_2m(&es, 0x400000);
@@ -116,10 +117,13 @@ static void a_save_area_without_snp_must_be_the_hosts(void **state)
     assert_int_equal(es_run(&es), VMEXIT_HLT);
 }
 
-static void the_vmcb_must_be_the_hosts(void **state)
+static void vmcb_and_host_save_area_must_be_the_hosts(void **state)
 {
     es_code(&es, CODE(0xF4));
     assert_int_equal(es_run(&es), VMEXIT_HLT);
+    es.c->host_hsave = 0;
+    cpu_vmrun(es.c, ES_VMCB); /* #GP */
+    es.c->host_hsave = 0x8000;
     rmp_put(es.c->rmp, ES_VMCB, &save_area);
     cpu_vmrun(es.c, ES_VMCB); /* #GP */
     es_guest_read(&es, ES_VMSA, &es.vmsa, sizeof(es.vmsa));
@@ -387,7 +391,7 @@ int main(void)
         SNP(a_save_area_in_a_large_page_does_not_run),
         SNP(snp_must_be_enabled),
         SNP(a_save_area_without_snp_must_be_the_hosts),
-        SNP(the_vmcb_must_be_the_hosts),
+        SNP(vmcb_and_host_save_area_must_be_the_hosts),
         SNP(levels_are_those_of_the_chip),
         SNP(status_says_snp),
         SNP(reflected_vc_is_an_exit),

@@ -13,6 +13,7 @@
 #define VMCB_CHECKED_EFER                                                                          \
     (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_SVME | EFER_FFXSR | BIT(13))
 #define SYSCFG_MEM_ENCRYPT BIT(23)
+#define SYSCFG_SNP         BIT(24)
 #define HWCR_SMMLOCK       BIT(0)
 #define VIRT_EXT_LBR       BIT(0)
 
@@ -300,7 +301,11 @@ void cpu_vmrun(struct cpu *c, uint64_t vmcb_spa)
              (unsigned long long)vmcb_spa);
         return;
     }
-    if (!rmp_host_may_write(c->rmp, vmcb_spa, sizeof(image))) { /* #GP (APM2 15.36.12) */
+    if (c->host_syscfg & SYSCFG_SNP && !c->host_hsave) { /* #GP, both (APM2 15.36.12) */
+        warn("VMRUN: VM_HSAVE_PA is 0");
+        return;
+    }
+    if (!rmp_host_may_write(c->rmp, vmcb_spa, sizeof(image))) {
         warn("VMRUN: the VMCB at %#llx is not the hypervisor's", (unsigned long long)vmcb_spa);
         return;
     }
@@ -329,6 +334,8 @@ void cpu_vmrun(struct cpu *c, uint64_t vmcb_spa)
 
 void event_inject(struct cpu *c)
 {
+/* An injected NMI closes nothing behind it: there is no V_NMI here, so a hypervisor holds the next
+ * one back until IRET or, where it may not see that, until NMI_COMPLETE (APM2 15.20). */
     uint64_t e = c->vmcb.eventinj;
     unsigned vec = EVENT_VECTOR(e);
 

@@ -76,7 +76,7 @@ static const char *illegal_es(struct cpu *c, uint64_t spa, const struct vmsa *v)
     for (unsigned i = 0; i < COUNT(sev_features); i++)
         if (v->sev_features & sev_features[i].bit && sev_features[i].needs_snp)
             return "SEV_FEATURES has a bit that needs SNP";
-    if (rmp_get(c->rmp, spa).assigned)
+    if (!rmp_host_may_write(c->rmp, spa, sizeof(*v)))
         return "the VMSA's page is not the hypervisor's";
     if (!soc_vmsa_intact(c->soc, spa, c->key, v))
         return "the VMSA is not as the chip left it: its checksum does not match";
