@@ -332,10 +332,10 @@ void cpu_vmrun(struct cpu *c, uint64_t vmcb_spa)
         warn("the VMCB at %#llx left DRAM", (unsigned long long)vmcb_spa);
 }
 
-void event_inject(struct cpu *c)
-{
 /* An injected NMI closes nothing behind it: there is no V_NMI here, so a hypervisor holds the next
  * one back until IRET or, where it may not see that, until NMI_COMPLETE (APM2 15.20). */
+void event_inject(struct cpu *c)
+{
     uint64_t e = c->vmcb.eventinj;
     unsigned vec = EVENT_VECTOR(e);
 
