@@ -134,7 +134,7 @@ static enum attest_status add_block(struct attest_certs *certs, struct attest_sp
     der = malloc(body.len ? body.len : 1);
     if (!der)
         return NO_MEMORY(err);
-    n = base64_decode(der, body.len, (const char *)body.at, body.len);
+    n = text_base64(der, body.len, (const char *)body.at, body.len);
     why = n < 0 ? attest_fail(err, ATTEST_E_FORMAT, "pem", "a block is not base64")
                 : add_der(certs, (struct attest_span){der, (size_t)n}, err);
     free(der);

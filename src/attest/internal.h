@@ -27,8 +27,8 @@ void line_tcb(struct line *l, const struct attest_tcb *tcb);
 
 /* Hex, or base64 in either alphabet, with white space between; -1 where the text is neither or
  * does not fit. */
-ptrdiff_t hex_decode(uint8_t *out, size_t size, const char *text, size_t len);
-ptrdiff_t base64_decode(uint8_t *out, size_t size, const char *text, size_t len);
+ptrdiff_t text_hex(uint8_t *out, size_t size, const char *text, size_t len);
+ptrdiff_t text_base64(uint8_t *out, size_t size, const char *text, size_t len);
 
 static inline bool all_zero(const uint8_t *bytes, size_t len)
 {

@@ -147,7 +147,7 @@ static enum attest_status take_bytes(enum policy_id id, const char *text, uint8_
                                      struct attest_error *err)
 {
     const struct attest_policy_key *key = &policy_keys[id];
-    ptrdiff_t n = hex_decode(element, key->size, text, strlen(text));
+    ptrdiff_t n = text_hex(element, key->size, text, strlen(text));
     char want[64];
 
     if (n == key->size || (id == POLICY_CHIP && n == 8)) /* a Turin's id: zeros follow */

@@ -221,10 +221,10 @@ enum attest_status attest_input_open(struct attest_input *in, const void *bytes,
     if (!in->owned)
         return NO_MEMORY(err);
     in->coding = "hex";
-    n = hex_decode(in->owned, len, bytes, len);
+    n = text_hex(in->owned, len, bytes, len);
     if (n < 0) {
         in->coding = "base64";
-        n = base64_decode(in->owned, len, bytes, len);
+        n = text_base64(in->owned, len, bytes, len);
     }
     why = n < 0 ? attest_fail(err, ATTEST_E_FORMAT, "report",
                               "it is text, but neither hex nor base64")

@@ -94,7 +94,7 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-ptrdiff_t hex_decode(uint8_t *out, size_t size, const char *text, size_t len)
+ptrdiff_t text_hex(uint8_t *out, size_t size, const char *text, size_t len)
 {
     size_t n = 0;
     int high = -1;
@@ -128,7 +128,7 @@ static int base64_digit(char c)
                                   : -1;
 }
 
-ptrdiff_t base64_decode(uint8_t *out, size_t size, const char *text, size_t len)
+ptrdiff_t text_base64(uint8_t *out, size_t size, const char *text, size_t len)
 {
     uint32_t bits = 0;
     unsigned have = 0, padding = 0;
