@@ -18,8 +18,8 @@ def le(fmt, *values):
 COMMANDS = ["INIT", "SHUTDOWN", "PLATFORM_RESET", "PLATFORM_STATUS", "PEK_GEN", "PEK_CSR",
             "PEK_CERT_IMPORT", "PDH_CERT_EXPORT", "PDH_GEN", "DF_FLUSH", "GET_ID", "INIT_EX", "NOP",
             "DECOMMISSION", "ACTIVATE", "DEACTIVATE", "GUEST_STATUS", "LAUNCH_START",
-            "LAUNCH_UPDATE_DATA", "LAUNCH_MEASURE", "LAUNCH_SECRET", "LAUNCH_FINISH", "ATTESTATION",
-            "DBG_DECRYPT", "DBG_ENCRYPT"]
+            "LAUNCH_UPDATE_DATA", "LAUNCH_UPDATE_VMSA", "LAUNCH_MEASURE", "LAUNCH_SECRET",
+            "LAUNCH_FINISH", "ATTESTATION", "DBG_DECRYPT", "DBG_ENCRYPT"]
 WBINVD = b"\x80\x01"
 
 
@@ -58,6 +58,82 @@ def asp():
         "DBG_ENCRYPT", le("IIQQI", 1, 0, 0xA000, 0x4000, 0x33))
     yield "end", running + cmd("DEACTIVATE", le("I", 1)) + cmd("DECOMMISSION", le("I", 1)) + \
         WBINVD + cmd("DF_FLUSH") + cmd("SHUTDOWN")
+
+
+# ---- fuzz_snp_asp: steps; see step() ----
+SNP_COMMANDS = ["INIT", "SHUTDOWN", "PLATFORM_STATUS", "DF_FLUSH", "INIT_EX", "SHUTDOWN_EX",
+                "DECOMMISSION", "ACTIVATE", "GUEST_STATUS", "GCTX_CREATE", "GUEST_REQUEST",
+                "ACTIVATE_EX", "LAUNCH_START", "LAUNCH_UPDATE", "LAUNCH_FINISH", "DBG_DECRYPT",
+                "DBG_ENCRYPT", "PAGE_SWAP_OUT", "PAGE_SWAP_IN", "PAGE_MOVE", "PAGE_MD_INIT",
+                "PAGE_SET_STATE", "PAGE_RECLAIM", "PAGE_UNSMASH", "CONFIG", "DOWNLOAD_FIRMWARE_EX",
+                "COMMIT", "VLEK_LOAD", "FEATURE_INFO", "SEV INIT", "SEV SHUTDOWN",
+                "SEV PLATFORM_STATUS", "SEV LAUNCH_START", "SEV ACTIVATE", "SEV LAUNCH_UPDATE_DATA",
+                "SEV DBG_ENCRYPT", "SEV GET_ID"]
+FLUSH = b"\xF1"
+GCTX, LARGE = 0x8000, 0x200000
+
+
+def snp(name, buffer=b""):
+    return bytes([SNP_COMMANDS.index(name), len(buffer)]) + buffer
+
+
+def rmpupdate(page, asid, assigned=True, immutable=True, gpa=5):
+    return bytes([0xA0 | asid | 4 * assigned | 8 * immutable, page, gpa])
+
+
+def snp_memory(at, data):
+    return b"\xE0" + le("HB", at // 16, len(data) // 8) + data
+
+
+def snp_asp():
+    firmware = {p: rmpupdate(p, 0) for p in range(64)}
+    create = firmware[8] + snp("GCTX_CREATE", le("Q", GCTX))
+    start = create + snp("LAUNCH_START", le("QQQII", GCTX, 0xB0000, 0, 0, 0) + bytes(16))
+    active = start + snp("ACTIVATE", le("QI", GCTX, 1))
+
+    def update(page, kind, gpa=5):
+        return rmpupdate(page, 1, gpa=gpa) + snp("LAUNCH_UPDATE", le(
+            "QIIQQ", GCTX, kind << 1 | (page >= 128), 0, LARGE if page >= 128 else page << 12, 0))
+
+    def swap(name, src, dst, flags):
+        return snp(name, le("QQQQQII", GCTX, src, dst, 0xA000, 0, flags, 0))
+
+    finish = snp("LAUNCH_FINISH", le("QQQQ", GCTX, 0, 0, 0) + bytes(32))
+    running = active + update(16, 1) + finish
+    metadata = firmware[10] + snp("PAGE_MD_INIT", le("QQ", GCTX, 0xA000))
+    yield "platform", firmware[4] + snp("PLATFORM_STATUS", le("Q", 0x4000)) + snp(
+        "FEATURE_INFO", le("IIQ", 16, 0, 0x4000)) + snp("CONFIG", bytes(64)) + snp(
+        "COMMIT", le("I", 4)) + snp("VLEK_LOAD", le("IIQ", 16, 0, 0x5000))
+    yield "firmware", snp_memory(0x5000, b"LUCCA-EMULATEDFW" + le("II", 1, 0x60) + bytes(72)) + snp(
+        "DOWNLOAD_FIRMWARE_EX", le("IIQII", 0x18, 0, 0x5000, 0x60, 1))
+    yield "again", FLUSH + FLUSH + snp("DF_FLUSH") + snp("SHUTDOWN_EX", le("II", 8, 0)) + snp(
+        "INIT_EX", le("IIQ", 3, 0, 0x5000) + bytes(48))
+    yield "types", active + b"".join(update(16 + t, t, 5 + t) for t in range(1, 7)) + finish
+    yield "large", active + update(128, 1) + update(129, 3) + finish
+    yield "cpuid", active + snp_memory(0x10000, le("IIQ", 1, 0, 0) + le("IIQQIIIIQ", 1, 0, 0, 0, 9, 9, 9, 9, 0)) + \
+        update(16, 6) + update(16, 6)
+    yield "id", active + snp_memory(0x5000, bytes(96)) + snp(
+        "LAUNCH_FINISH", le("QQQQ", GCTX, 0x5000, 0x6000, 3) + bytes(32))
+    yield "status", running + firmware[4] + snp("GUEST_STATUS", le("QQ", GCTX, 0x4000)) + snp(
+        "GUEST_REQUEST", le("QQQ", GCTX, 0x5000, 0x4000)) + snp("DECOMMISSION", le("Q", GCTX))
+    yield "debug", running + firmware[4] + snp("DBG_DECRYPT", le("QQQ", GCTX, 0x10000, 0x4000)) + \
+        rmpupdate(18, 1) + snp("DBG_ENCRYPT", le("QQQ", GCTX, 0x4000, 0x12000))
+    yield "swap", running + metadata + rmpupdate(20, 1) + firmware[11] + swap(
+        "PAGE_SWAP_OUT", 0x14000, 0xB000, 0) + swap("PAGE_SWAP_IN", 0xB000, 0x14000, 0)
+    yield "swap-root", running + metadata + firmware[11] + swap(
+        "PAGE_SWAP_OUT", 0xA000, 0xB000, 0x12) + swap("PAGE_SWAP_IN", 0xB000, 0xA000, 0x12)
+    yield "move", running + rmpupdate(20, 1) + rmpupdate(21, 1) + snp(
+        "PAGE_MOVE", le("QIIQQ", GCTX, 0, 0, 0x14000, 0x15000))
+    yield "move-metadata", running + metadata + firmware[11] + snp(
+        "PAGE_MOVE", le("QIIQQ", GCTX, 0, 0, 0xA000, 0xB000))
+    yield "reclaim", firmware[9] + snp("PAGE_RECLAIM", le("Q", 0x9000)) + rmpupdate(128, 1) + snp(
+        "PAGE_RECLAIM", le("Q", LARGE | 1)) + snp("PAGE_UNSMASH", le("Q", LARGE))
+    yield "agent", running + firmware[9] + snp("GCTX_CREATE", le("Q", 0x9000)) + snp(
+        "LAUNCH_START", le("QQQII", 0x9000, 0x70000, GCTX, 1, 0) + bytes(16)) + snp(
+        "ACTIVATE_EX", le("IIQIIQ", 0x20, 0, 0x9000, 2, 1, 0x5000))
+    yield "legacy", snp("SEV INIT", bytes(0x14)) + snp(
+        "SEV LAUNCH_START", bytes(0x24)) + firmware[1] + snp("SEV LAUNCH_START", b"") + snp(
+        "SEV ACTIVATE", le("II", 1, 100)) + snp("SEV LAUNCH_UPDATE_DATA", le("IIQI", 1, 0, 0x6000, 64))
 
 
 # ---- fuzz_board: ten bytes a step ----
