@@ -228,6 +228,8 @@ struct cpu {
     const struct op *at; /* the op that faulted or exited; NULL: between instructions */
     int64_t slice;       /* budget at the last entry, to know what was retired */
     uint64_t retired;    /* up to the last time run() counted */
+    unsigned pause_left; /* PAUSEs until the filter lets one exit (APM2 15.14.4) */
+    uint64_t paused_at;  /* `retired` at the last one */
     uint64_t timer_at;   /* `retired` at which the core's timer fires; UINT64_MAX: never */
     int fault_vector;    /* what cpu_fault leaves for run(); the address for #PF */
     uint32_t fault_error;
@@ -244,6 +246,9 @@ struct cpu {
     struct jump *jumps;      /* block.h: JUMPS of them */
     struct block *link_from; /* a direct branch without a link left for run(): from which block, */
     unsigned link_which;     /* 0 fall through, 1 taken */
+    struct probe *probe;     /* points of the debug port (probe.h); NULL: none */
+    unsigned probe_where;    /* the point that stopped it, */
+    bool probe_stopped;      /* .. if one did */
     bool debug_pending;      /* a #DB trap is due after this instruction (data breakpoints) */
 };
 
@@ -451,5 +456,7 @@ void soc_code_frame(struct soc *s, uint64_t frame);
 uint64_t soc_clock_now(const struct soc *s, const struct cpu *c, const struct op *o);
 /* A deterministic stream under CLOCK_VIRTUAL, the OS's generator else: RDRAND, RDSEED. */
 uint64_t soc_random(struct soc *s);
+/* The debug port's points, shared by all cores. */
+struct probe *soc_probe(struct soc *s);
 
 #endif

@@ -572,9 +572,27 @@ static void nop(struct cpu *c, const struct op *o)
 }
 EXEC_ANY(nop, nop);
 
+/* The filter (APM2 15.14.4): so many PAUSEs run before one exits, and where there is a threshold
+ * only if each came that soon after the last. A cycle is an instruction here. */
+static bool pause_filtered(struct cpu *c)
+{
+    const struct vmcb_control *v = &c->vmcb;
+
+    if (!c->guest)
+        return false;
+    if (v->pause_threshold && c->retired - c->paused_at > v->pause_threshold)
+        c->pause_left = v->pause_count;
+    c->paused_at = c->retired;
+    if (!c->pause_left)
+        return false;
+    c->pause_left--;
+    return true;
+}
+
 static void pause_hint(struct cpu *c, const struct op *o)
 {
-    cpu_intercept(c, o);
+    if (!pause_filtered(c))
+        cpu_intercept(c, o);
     NEXT(c, o);
 }
 EXEC_ANY(pause, pause_hint);

@@ -162,6 +162,8 @@ static void load_controls(struct cpu *c)
 
     c->cr8 = v->vintr & 0xF;
     c->shadow = v->interrupt_state & 1;
+    c->pause_left = v->pause_count;
+    c->paused_at = c->retired;
     c->nested_cr3 = v->nested_ctl & NESTED_NP ? v->ncr3 : 0;
     c->sev = v->nested_ctl & NESTED_SEV;
     c->cbit = c->sev ? BIT(soc_chip(c->soc)->cbit) : 0;
