@@ -354,7 +354,7 @@ static const struct {
     ROW(other_chip, "report.chip_id", U),
     ROW(other_reported_tcb, "report.reported_tcb", U),
     ROW(current_behind, "report.current_tcb", U),
-    ROW(committed_above_current, "report.tcb_order", U),
+    ROW(committed_above_current, "report.tcb_order", ATTEST_AGAINST_POLICY),
     ROW(vlek_as_vcek, "chain.kind", U),
     ROW(vcek_as_vlek, "chain.kind", U),
     ROW(vcek_content_as_vlek, "chain.extensions", U),
