@@ -110,7 +110,7 @@ def snp_asp():
         "INIT_EX", le("IIQ", 3, 0, 0x5000) + bytes(48))
     yield "types", active + b"".join(update(16 + t, t, 5 + t) for t in range(1, 7)) + finish
     yield "large", active + update(128, 1) + update(129, 3) + finish
-    yield "cpuid", active + snp_memory(0x10000, le("IIQ", 1, 0, 0) + le("IIQQIIIIQ", 1, 0, 0, 0, 9, 9, 9, 9, 0)) + \
+    yield "cpuid", active + snp_memory(0x10000, le("IIQ", 1, 0, 0) + le("IIQQIIIIQ", 1, 0, 0, 0, 9, 9, 0x99, 9, 0)) + \
         update(16, 6) + update(16, 6)
     yield "id", active + snp_memory(0x5000, bytes(96)) + snp(
         "LAUNCH_FINISH", le("QQQQ", GCTX, 0x5000, 0x6000, 3) + bytes(32))
@@ -132,8 +132,9 @@ def snp_asp():
         "LAUNCH_START", le("QQQII", 0x9000, 0x70000, GCTX, 1, 0) + bytes(16)) + snp(
         "ACTIVATE_EX", le("IIQIIQ", 0x20, 0, 0x9000, 2, 1, 0x5000))
     yield "legacy", snp("SEV INIT", bytes(0x14)) + snp(
-        "SEV LAUNCH_START", bytes(0x24)) + firmware[1] + snp("SEV LAUNCH_START", b"") + snp(
-        "SEV ACTIVATE", le("II", 1, 100)) + snp("SEV LAUNCH_UPDATE_DATA", le("IIQI", 1, 0, 0x6000, 64))
+        "SEV LAUNCH_START", bytes(0x24)) + firmware[1] + snp("SEV LAUNCH_START") + \
+        rmpupdate(1, 0, False, False, 0) + snp("SEV ACTIVATE", le("II", 1, 100)) + snp(
+        "SEV LAUNCH_UPDATE_DATA", le("IIQI", 1, 0, 0x6000, 64))
 
 
 # ---- fuzz_board: ten bytes a step ----
