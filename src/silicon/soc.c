@@ -7,6 +7,7 @@
 
 #include "silicon/asp/asp.h"
 #include "silicon/cpu/block.h"
+#include "silicon/cpu/probe.h"
 #include "silicon/cpu/mmu.h"
 #include "silicon/cpu/x87.h"
 #include "silicon/dram/dram.h"
@@ -24,6 +25,7 @@ struct soc {
     struct dram *dram;
     struct rmp *rmp;
     struct asp *asp;
+    struct probe probe;
     bool rmp_fault; /* the last soc_write met an assigned page: */
     uint64_t rmp_fault_at;
     unsigned cores;
@@ -184,6 +186,11 @@ const struct chip *soc_chip(const struct soc *s)
 uint64_t soc_dram_size(const struct soc *s)
 {
     return dram_size(s->dram);
+}
+
+struct probe *soc_probe(struct soc *s)
+{
+    return &s->probe;
 }
 
 struct cpu *soc_core(struct soc *s, unsigned n)

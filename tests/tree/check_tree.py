@@ -24,7 +24,7 @@ MAY_INCLUDE = {
     "src/silicon/dram": ["base/", "crypto/", "silicon/dram/"],
     "src/silicon/rmp": ["base/", "silicon/rmp/", "silicon/dram/dram.h"],
     "src/silicon/cpu": ["base/", "silicon/cpu/", "silicon/dram/", "silicon/rmp/", "silicon/soc.h",
-                        "silicon/vmcb.h", "silicon/vmsa.h", "silicon/chip.h"],
+                        "silicon/vmcb.h", "silicon/vmsa.h", "silicon/chip.h", "silicon/probe.h"],
     "src/silicon/asp": ["base/", "crypto/", "silicon/asp/", "silicon/asp_abi.h", "silicon/snp_abi.h",
                         "silicon/snp_msg_abi.h",
                         "silicon/vmsa.h", "silicon/chip.h", "silicon/dram/dram.h", "silicon/rmp/rmp.h"],

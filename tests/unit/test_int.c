@@ -3,6 +3,7 @@
  * every width, RFLAGS by privilege. Code runs by run() and ends at INT3, which is intercepted. */
 #include "sys_rig.h"
 
+#include "silicon/probe.h"
 #include "silicon/cpu/flags.h"
 
 RIG_END
@@ -506,6 +507,63 @@ static void a_masked_syscall_does_not_trap(void **state)
     assert_int_equal(c->rip, CODE + 0x10);
 }
 
+/* ---- the debug port ---- */
+static bool stopped_at(struct rig *r, const struct probe_point *want)
+{
+    struct probe_point hit;
+
+    return r->c->vmcb.exitcode == VMEXIT_INTR && probe_hit(r->soc, r->c->id, &hit) &&
+           hit.kind == want->kind && hit.la == want->la;
+}
+
+static void the_debug_port_stops_before_code(void **state)
+{
+    struct rig *r = *state;
+    struct cpu *c = long_code(state, 0);
+    const struct probe_point at = {PROBE_CODE, c->vmcb.asid, CODE + 3, 1};
+    const struct probe_point other = {PROBE_CODE, c->vmcb.asid + 1, CODE, 1};
+    uint64_t before = cpu_retired(c);
+
+    assert_true(probe_set(r->soc, &other)); /* another guest's */
+    assert_true(probe_set(r->soc, &at));
+    c->r[RAX] = 0;
+    assert_int_equal(GO(0x48, 0xFF, 0xC0, 0x48, 0xFF, 0xC0, 0x48, 0xFF, 0xC0), -1); /* INC RAX */
+    assert_true(stopped_at(r, &at));
+    assert_int_equal(c->rip, CODE + 3);
+    assert_int_equal(c->r[RAX], 1);
+    assert_int_equal(cpu_retired(c) - before, 1);
+    assert_true(probe_clear(r->soc, &at));
+    assert_false(probe_clear(r->soc, &at));
+    assert_true(probe_clear(r->soc, &other));
+    assert_int_equal(go_on(r), EXC_BP);
+    assert_int_equal(c->r[RAX], 3);
+    assert_int_equal(cpu_retired(c) - before, 3);
+}
+
+static void the_debug_port_stops_after_an_access(void **state)
+{
+    struct rig *r = *state;
+    struct cpu *c = long_code(state, 0);
+    struct probe_point at = {PROBE_WRITE, c->vmcb.asid, DATA + 4, 4};
+
+    c->r[RBX] = DATA;
+    assert_true(probe_set(r->soc, &at));
+    /* MOV EAX, [RBX+4]; MOV [RBX], EAX; MOV [RBX+6], EAX; NOP */
+    assert_int_equal(GO(0x8B, 0x43, 4, 0x89, 0x03, 0x89, 0x43, 6, 0x90), -1);
+    assert_true(stopped_at(r, &at));
+    assert_int_equal(c->rip, CODE + 8);
+    assert_true(probe_clear(r->soc, &at));
+    at.kind = PROBE_ACCESS;
+    c = long_code(state, 0);
+    c->r[RBX] = DATA;
+    assert_true(probe_set(r->soc, &at));
+    assert_int_equal(GO(0x8B, 0x43, 4, 0x89, 0x03, 0x89, 0x43, 6, 0x90), -1);
+    assert_true(stopped_at(r, &at));
+    assert_int_equal(c->rip, CODE + 3);
+    assert_true(probe_clear(r->soc, &at));
+    assert_int_equal(go_on(r), EXC_BP);
+}
+
 /* ---- stacks ---- */
 static void a_16_bit_stack_wraps(void **state)
 {
@@ -721,6 +779,8 @@ int main(void)
         cmocka_unit_test(comparisons_end_repetition),
         cmocka_unit_test(single_steps_are_elements),
         cmocka_unit_test(a_load_of_ss_holds_traps_back),
+        cmocka_unit_test(the_debug_port_stops_before_code),
+        cmocka_unit_test(the_debug_port_stops_after_an_access),
         cmocka_unit_test(a_masked_syscall_does_not_trap),
         cmocka_unit_test(a_16_bit_stack_wraps),
         cmocka_unit_test(pusha_and_popa_are_inverse),

@@ -1,6 +1,8 @@
 /* The block cache: see block.h. One per core; its memory is one arena, emptied as a whole. */
 #include "silicon/cpu/block.h"
 
+#include "silicon/cpu/probe.h"
+
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -196,8 +198,10 @@ static void cross_page(struct cpu *c, struct source *s)
     s->avail = here + LONGEST_INSN;
 }
 
-/* Fills b->ops from `s`; at most `max` instructions, at least one. */
-static void decode_block(struct cpu *c, struct source *s, struct block *b, unsigned max)
+/* Fills b->ops from `s`; at most `max` instructions, at least one. `probed`: with an op before each
+ * that has a code point of the debug port on it. */
+static void decode_block(struct cpu *c, struct source *s, struct block *b, unsigned max,
+                         bool probed)
 {
     unsigned at = 0, n = 0;
 
@@ -206,10 +210,16 @@ static void decode_block(struct cpu *c, struct source *s, struct block *b, unsig
         struct op *o = &b->ops[n];
         unsigned len;
 
+        if (probed && probe_at_code(c, s->la + at)) {
+            if (n + 1 == max)
+                break;
+            *o++ = (struct op){.fn = probe_op, .off = (uint16_t)at};
+            n++;
+        }
         o->off = (uint16_t)at;
         len = decode_insn(c, s->bytes + at, MIN(LONGEST_INSN, s->avail - at), c->decode, o);
         if (!len) {
-            if (n)
+            if (at)
                 break;
             cross_page(c, s);
             len = decode_insn(c, s->bytes + at, MIN(LONGEST_INSN, s->avail - at), c->decode, o);
@@ -265,7 +275,7 @@ struct block *block_find(struct cpu *c, uint64_t rip)
     if (bs->used + WORST > ARENA_BYTES)
         empty(c);
     b = (struct block *)(bs->arena + bs->used);
-    decode_block(c, &s, b, BLOCK_MAX);
+    decode_block(c, &s, b, BLOCK_MAX, true);
     take(bs, sizeof(*b) + (b->n + 1u) * sizeof(struct op));
     f = get_frame(c, s.page.frame);
     f->chunks |= chunk_bits(s.off, MIN(s.off + b->bytes, FRAME_SIZE) - 1);
@@ -293,7 +303,7 @@ struct block *block_short(struct cpu *c, uint64_t rip, unsigned max)
     struct source s;
 
     open_source(c, &s, rip);
-    decode_block(c, &s, c->blocks->brief, MIN(max, BLOCK_MAX));
+    decode_block(c, &s, c->blocks->brief, MIN(max, BLOCK_MAX), false);
     return c->blocks->brief;
 }
 
@@ -365,6 +375,11 @@ bool blocks_on_frame(struct cpu *c, uint64_t frame)
     const struct code_frame *f = find_frame(c->blocks, frame);
 
     return f && f->chunks;
+}
+
+void blocks_drop_all(struct cpu *c)
+{
+    empty(c);
 }
 
 void blocks_drop_page(struct cpu *c, uint64_t la)

@@ -322,8 +322,9 @@ void cpu_mode_changed(struct cpu *c);
 bool vc_automatic(uint64_t code, uint64_t info1);
 /* ..and one after which the guest goes on with the next instruction. */
 bool vc_advances(uint64_t code);
-/* #VC at `o`: it did what a hypervisor may not see. `code`, of an exit that is not automatic, is the
- * error code. cpu_exit comes to the same. For VMEXIT_PAGE_NOT_VALIDATED the caller has set CR2. */
+/* #VC at `o`: it did what a hypervisor may not see. `code`, of an exit that is not automatic, is
+ * the error code. cpu_exit comes to the same. For VMEXIT_PAGE_NOT_VALIDATED the caller has set CR2.
+ */
 _Noreturn void cpu_vc(struct cpu *c, const struct op *o, uint64_t code);
 
 /* ---- flags.c / flags.h: inline helpers ---- */
@@ -385,6 +386,7 @@ bool blocks_overlap(struct cpu *c, uint64_t frame, unsigned off, unsigned len);
 bool blocks_on_frame(struct cpu *c, uint64_t frame);
 void blocks_drop_frame(struct cpu *c, uint64_t frame); /* code there was written */
 void blocks_drop_page(struct cpu *c, uint64_t la);     /* its translation was invalidated */
+void blocks_drop_all(struct cpu *c);                   /* not from inside a block */
 void blocks_drop_lookups(struct cpu *c);               /* all translations were */
 
 /* ---- decode.c, disasm.c ---- */

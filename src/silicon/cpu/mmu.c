@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "silicon/cpu/block.h"
+#include "silicon/cpu/probe.h"
 #include "silicon/vmsa.h"
 
 #define CONTEXTS  4096u
@@ -454,7 +455,9 @@ unsigned debug_match_io(const struct cpu *c, uint16_t port, unsigned len)
 
 static bool page_is_watched(const struct cpu *c, uint64_t la)
 {
-    return UNLIKELY(c->dr[7] & 0xFF) && debug_hits(c, PAGE_OF(la), FRAME_SIZE, ON_WRITE | ON_DATA);
+    if (UNLIKELY(c->dr[7] & 0xFF) && debug_hits(c, PAGE_OF(la), FRAME_SIZE, ON_WRITE | ON_DATA))
+        return true;
+    return probe_on_data(c, PAGE_OF(la), FRAME_SIZE, ACCESS_WRITE);
 }
 
 static void watch_data(struct cpu *c, uint64_t la, unsigned len, enum access acc)
@@ -463,6 +466,7 @@ static void watch_data(struct cpu *c, uint64_t la, unsigned len, enum access acc
 
     if (hits)
         debug_due(c, hits);
+    probe_note_data(c, la, len, acc);
 }
 
 /* ---- faults ---- */

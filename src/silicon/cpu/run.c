@@ -6,6 +6,7 @@
  */
 #include "silicon/cpu/block.h"
 
+#include "silicon/cpu/probe.h"
 #include "silicon/vmsa.h"
 
 #define SLICE 100000
@@ -147,7 +148,7 @@ static void look_at_interrupts(struct cpu *c)
 static bool careful(const struct cpu *c)
 {
     return c->rflags & (RFLAGS_TF | RFLAGS_RF) || c->shadow || c->debug_pending ||
-           c->dr[7] & 0xFF || tracing(TRACE_INSN);
+           c->dr[7] & 0xFF || tracing(TRACE_INSN) || probe_watches(c);
 }
 
 static void trace_op(const struct cpu *c, const struct op *o)
@@ -248,13 +249,24 @@ static void run_free(struct cpu *c)
         block_link(c, c->rip);
     b = block_find(c, c->rip);
     if (UNLIKELY(b->n > c->budget))
-        b = block_short(c, c->rip, (unsigned)c->budget);
+        b = block_short(c, c->rip, c->probe ? 1 : (unsigned)c->budget);
     start(c, b);
+}
+
+/* The debug port stops a guest between two instructions. */
+static void look_at_probe(struct cpu *c)
+{
+    if (!c->probe_stopped)
+        probe_look(c);
+    if (c->probe_stopped)
+        cpu_exit(c, NULL, VMEXIT_INTR, 0, 0);
 }
 
 static void step(struct cpu *c)
 {
     count_retired(c);
+    if (UNLIKELY(c->probe != NULL))
+        look_at_probe(c);
     look_at_interrupts(c);
     c->budget = c->slice = (int64_t)MIN((uint64_t)SLICE, c->timer_at - c->retired);
     if (UNLIKELY(careful(c)))
@@ -277,6 +289,7 @@ void run(struct cpu *c)
 
     c->unwind = &here;
     c->link_from = NULL;
+    c->probe_stopped = false;
     fpenv_enter(c);
     switch (setjmp(here)) {
     case FAULTED:
