@@ -118,7 +118,8 @@ enum sev_guest_state {
 /* ---- command buffers, in the order of the commands' ids ------------------------------------- */
 
 #define SEV_INIT_ES     0x0001u   /* flags of INIT and INIT_EX, and of PLATFORM_STATUS */
-#define SEV_TMR_BYTES   0x100000u /* of the region that INIT for SEV-ES guests needs, aligned so */
+#define SEV_TMR_BYTES   0x100000u /* of the region that INIT for SEV-ES guests needs, aligned so; */
+#define SEV_TMR_SNP     0x200000u /* ..and after SNP_INIT, pages of the firmware */
 #define SEV_NV_BYTES    0x8000u
 #define SEV_CERT_BYTES  0x824u
 #define SEV_CHAIN_BYTES 0x186Cu /* PEK, OCA, CEK */

@@ -155,6 +155,21 @@ static void status_says_snp(void **state)
                      SEV_FEATURE_SNP_ACTIVE | SEV_FEATURE_SECURE_TSC);
 }
 
+/* SEV API, INIT: under the reverse map table its region is 2 MiB of the firmware's. */
+static void the_region_of_es_is_the_firmwares(void **state)
+{
+    const struct rmp_entry firmware = {.assigned = true, .immutable = true};
+    struct sev_cmd_init b = {.flags = SEV_INIT_ES, .tmr_paddr = 0xA00000, .tmr_len = SEV_TMR_BYTES};
+
+    assert_int_equal(es_command(&es, SEV_CMD_SHUTDOWN, &b, sizeof(b)), SEV_SUCCESS);
+    assert_int_equal(es_command(&es, SEV_CMD_INIT, &b, sizeof(b)), SEV_INVALID_LENGTH);
+    b.tmr_len = SEV_TMR_SNP;
+    assert_int_equal(es_command(&es, SEV_CMD_INIT, &b, sizeof(b)), SEV_INVALID_ADDRESS);
+    for (uint64_t at = 0xA00000; at < 0xC00000; at += FRAME_SIZE)
+        rmp_put(es.c->rmp, at, &firmware);
+    assert_int_equal(es_command(&es, SEV_CMD_INIT, &b, sizeof(b)), SEV_SUCCESS);
+}
+
 /* ---- ReflectVC ------------------------------------------------------------------------------- */
 
 static void reflected_vc_is_an_exit(void **state)
@@ -394,6 +409,7 @@ int main(void)
         SNP(vmcb_and_host_save_area_must_be_the_hosts),
         SNP(levels_are_those_of_the_chip),
         SNP(status_says_snp),
+        SNP(the_region_of_es_is_the_firmwares),
         SNP(reflected_vc_is_an_exit),
         SNP(a_reflected_vc_on_the_way_leaves_the_area_busy),
         SNP(restricted_injection_lets_hv_pass),

@@ -216,7 +216,7 @@ enum status asp_flush(struct host *h, struct error *err)
 /* SEV-ES keeps what it knows of VMSAs in memory that x86 loses (SEV API, INIT). */
 static enum status give_tmr(struct host *h, struct sev_cmd_init *init, struct error *err)
 {
-    const uint32_t bytes = SEV_TMR_BYTES;
+    const uint32_t bytes = h->asp.snp ? SEV_TMR_SNP : SEV_TMR_BYTES;
 
     if (h->chip->level < SEV_ES)
         return OK;

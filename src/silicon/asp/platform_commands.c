@@ -37,6 +37,8 @@ static enum sev_status unseal(struct asp *a, struct call *c, uint8_t area[SEV_NV
 static enum sev_status check_es(const struct asp *a, uint16_t flags, uint64_t tmr, uint32_t len,
                                 uint64_t nv)
 {
+    uint32_t need = rmp_enforced(a->rmp) ? SEV_TMR_SNP : SEV_TMR_BYTES;
+
     if (rmp_enabled(a->rmp) && !rmp_enforced(a->rmp)) /* SNP_INIT comes first */
         return SEV_INVALID_PLATFORM_STATE;
     if (flags & ~SEV_INIT_ES)
@@ -45,12 +47,11 @@ static enum sev_status check_es(const struct asp *a, uint16_t flags, uint64_t tm
         return SEV_SUCCESS;
     if (a->chip->level < SEV_ES)
         return SEV_UNSUPPORTED;
-    if (len != SEV_TMR_BYTES)
+    if (len != need)
         return SEV_INVALID_LENGTH;
-    if (!tmr || tmr % SEV_TMR_BYTES || !asp_reaches(a, tmr, SEV_TMR_BYTES))
+    if (!tmr || tmr % need || asp_check_output(a, tmr, need) != SEV_SUCCESS)
         return SEV_INVALID_ADDRESS;
-    return nv && nv < tmr + SEV_TMR_BYTES && tmr < nv + SEV_NV_BYTES ? SEV_INVALID_ADDRESS
-                                                                     : SEV_SUCCESS;
+    return nv && nv < tmr + need && tmr < nv + SEV_NV_BYTES ? SEV_INVALID_ADDRESS : SEV_SUCCESS;
 }
 
 static enum sev_status init_from_flash(struct asp *a, struct call *c)
