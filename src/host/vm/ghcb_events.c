@@ -217,7 +217,7 @@ static void guest_request(struct ghcb_call *call)
                               .data_gpa = g->rax,
                               .data_pages = g->rbx};
 
-    if (!snp_guest_request(call->v->vm, &req)) {
+    if (!snp_forward_request(call->v->vm, &req)) {
         ghcb_refuse(call, GHCB_BAD_INPUT);
         return;
     }

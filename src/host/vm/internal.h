@@ -245,7 +245,7 @@ struct snp_request {
 /* VMM errors of guest requests (GHCB 2.03, 4.1.7). */
 enum { SNP_REQUEST_INVALID_LEN = 1, SNP_REQUEST_BUSY = 2 };
 /* False: an address is no shared page of the guest's (SW_EXITINFO1 = 2, SW_EXITINFO2 = 5). */
-bool snp_guest_request(struct vm *vm, struct snp_request *req) MUST_USE;
+bool snp_forward_request(struct vm *vm, struct snp_request *req) MUST_USE;
 
 /* ---- vCPU (vcpu.c) --------------------------------------------------------------------------- */
 

@@ -500,7 +500,7 @@ static bool give_certs(struct vm *vm, const struct snp_request *req)
     return vm_write_phys(vm, req->data_gpa, vm->sev.certs, vm->sev.cert_pages * PAGE);
 }
 
-bool snp_guest_request(struct vm *vm, struct snp_request *req)
+bool snp_forward_request(struct vm *vm, struct snp_request *req)
 {
     uint64_t need = MAX(vm->sev.cert_pages, 1u);
     struct error err = {0};
