@@ -402,7 +402,8 @@ bool snp_run(struct asp *a, uint32_t id, uint64_t spa, enum sev_status *status)
         free(c.bytes);
     }
     wipe(&c.fresh, sizeof(c.fresh));
-    wipe(&c.out, sizeof(c.out));
+    if (c.secret)
+        wipe(&c.out, sizeof(c.out));
     return true;
 }
 

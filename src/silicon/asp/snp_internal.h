@@ -118,6 +118,7 @@ struct snp_call {
     struct snp_operand page[2]; /* in the order of the table's columns */
 
     struct snp_guest fresh; /* what `guest` shall become */
+    bool secret;            /* `out` holds something that must not stay in memory */
     uint8_t *bytes;         /* on the heap: a page on its way */
     union {
         uint8_t page[FRAME_SIZE];

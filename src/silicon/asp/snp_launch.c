@@ -200,10 +200,13 @@ static enum sev_status take_cpuid(struct asp *a, uint64_t spa, uint8_t *page)
 static bool digest_page(struct asp *a, enum snp_page_type type, uint64_t spa, uint8_t out[48])
 {
     uint8_t page[FRAME_SIZE];
+    const uint8_t *there;
 
-    memset(out, 0, 48);
     if (type != SNP_PAGE_NORMAL && type != SNP_PAGE_VMSA)
         return true;
+    there = type == SNP_PAGE_NORMAL ? dram_touch(a->dram, spa >> FRAME_SHIFT, DRAM_PLAIN) : NULL;
+    if (there) /* where it stands: most of a launch is this */
+        return snp_sha384(a, there, FRAME_SIZE, out);
     asp_get(a, spa, page, sizeof(page));
     if (type == SNP_PAGE_VMSA) /* the firmware's own to fill */
         memset(page + offsetof(struct vmsa, guest_tsc_scale), 0, 16);
@@ -249,6 +252,7 @@ static enum sev_status make_page(struct asp *a, struct snp_call *c)
     uint64_t spa = c->page[0].spa;
     uint8_t *page = c->out.page;
 
+    c->secret = true;
     switch (type_of(&c->buf.launch_update)) {
     case SNP_PAGE_VMSA:
         asp_get(a, spa, page, FRAME_SIZE);
@@ -260,6 +264,7 @@ static enum sev_status make_page(struct asp *a, struct snp_call *c)
         asp_get(a, spa, page, FRAME_SIZE);
         return take_cpuid(a, spa, page);
     default:
+        c->secret = false;
         return SEV_SUCCESS;
     }
 }
@@ -283,6 +288,17 @@ static void write_zeros(struct asp *a, uint64_t spa, uint64_t len, dram_key key)
         asp_put_private(a, spa, key, zeros, sizeof(zeros));
 }
 
+/* From the host's view to the guest's. */
+static void take_pages(struct asp *a, uint64_t spa, uint64_t len, dram_key key)
+{
+    uint8_t page[FRAME_SIZE];
+
+    for (uint64_t end = spa + len; spa < end; spa += FRAME_SIZE) {
+        asp_get(a, spa, page, sizeof(page));
+        asp_put_private(a, spa, key, page, sizeof(page));
+    }
+}
+
 static void write_pages(struct asp *a, struct snp_call *c)
 {
     const struct snp_operand *p = &c->page[0];
@@ -292,7 +308,7 @@ static void write_pages(struct asp *a, struct snp_call *c)
     switch (type_of(&c->buf.launch_update)) {
     case SNP_PAGE_NORMAL:
     case SNP_PAGE_UNMEASURED:
-        asp_copy(a, p->spa, key, p->spa, DRAM_PLAIN, len, NULL);
+        take_pages(a, p->spa, len, key);
         break;
     case SNP_PAGE_ZERO:
         write_zeros(a, p->spa, len, key);

@@ -431,6 +431,7 @@ enum sev_status snp_check_VLEK_LOAD(struct asp *a, struct snp_call *c)
     if (!asp_reaches(a, paddr, sizeof(in)))
         return SEV_INVALID_ADDRESS;
     asp_get(a, paddr, &in, sizeof(in));
+    c->secret = true;
     if (vcek_hash(a->platform->secret, tcb, vcek))
         status = statuses[vlek_unwrap(vcek, tcb, &in, c->out.vlek)];
     wipe(vcek, sizeof(vcek));
