@@ -21,6 +21,9 @@ int cmd_run(int argc, char **argv);
 int cmd_monitor(int argc, char **argv);
 int cmd_platform(int argc, char **argv);
 int cmd_kds(int argc, char **argv);
+int cmd_measure(int argc, char **argv);
+int cmd_idblock(int argc, char **argv);
+int cmd_owner(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 

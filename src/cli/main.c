@@ -11,6 +11,9 @@ const struct command commands[] = {
     {"monitor", "look at a running machine and control it", cmd_monitor},
     {"platform", "make, list, show and delete emulated chips; their certificates", cmd_platform},
     {"kds", "serve their certificates as AMD's key service does", cmd_kds},
+    {"measure", "compute the digest of a launch, or say why it is another", cmd_measure},
+    {"idblock", "sign ID blocks of SEV-SNP guests", cmd_idblock},
+    {"owner", "verify a SEV platform, make sessions, check measurements, seal secrets", cmd_owner},
     {"version", "say which version this is", cmd_version},
     {"help", "say what there is, or how a command is used", cmd_help},
 };
