@@ -248,6 +248,8 @@ void snp_apply_PLATFORM_STATUS(struct asp *a, struct snp_call *c)
         .reported_tcb = snp_reported_tcb(a),
     };
 
+    if (a->snp->rmp_ready && a->chip->id >= CHIP_GENOA) /* whose reports say so as well */
+        out.rmp_flags |= SNP_STATUS_ALIAS_CHECKED;
     if (a->snp->vlek_loaded)
         out.flags |= SNP_STATUS_VLEK;
     if (a->snp->rapl_dis)
