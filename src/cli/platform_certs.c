@@ -113,6 +113,53 @@ static enum status put_pem(const struct output *out, const char *leaf, const str
     return put(out, leaf, text, n + m, what, err);
 }
 
+/* ---- the table of extended reports (GHCB 2.03, 4.1.8.1) ----------------------------------------
+ */
+
+#define GUID_BYTES 16u
+static const uint8_t guid_vcek[GUID_BYTES] = {0x63, 0xda, 0x75, 0x8d, 0xe6, 0x64, 0x45, 0x64,
+                                              0xad, 0xc5, 0xf4, 0xb9, 0x3b, 0xe8, 0xac, 0xcd};
+static const uint8_t guid_vlek[GUID_BYTES] = {0xa8, 0x07, 0x4b, 0xc2, 0xa2, 0x5a, 0x48, 0x3e,
+                                              0xaa, 0xe6, 0x39, 0xc0, 0x45, 0xa0, 0xb8, 0xa1};
+/* The ASK, or the ASVK. */
+static const uint8_t guid_ask[GUID_BYTES] = {0x4a, 0xb7, 0xb3, 0x79, 0xbb, 0xac, 0x4f, 0xe4,
+                                             0xa0, 0x2f, 0x05, 0xae, 0xf3, 0x27, 0xc7, 0x82};
+static const uint8_t guid_ark[GUID_BYTES] = {0xc0, 0xb4, 0x06, 0xa4, 0xa8, 0x03, 0x49, 0x52,
+                                             0x97, 0x43, 0x3f, 0xb6, 0x01, 0x4c, 0xd0, 0xae};
+
+struct row {
+    uint8_t guid[GUID_BYTES];
+    uint32_t offset, len; /* of a certificate, from the table's beginning */
+};
+static_assert(sizeof(struct row) == 0x18, "GHCB 2.03, 4.1.8.1");
+
+#define TABLE_CERTS 3u
+
+/* The leaf, what signed it, the ARK; a row of zeros ends the table. */
+static enum status put_table(const struct output *out, const char *leaf_file,
+                             const uint8_t leaf_guid[GUID_BYTES],
+                             const struct x509_der *const certs[TABLE_CERTS], const char *what,
+                             struct error *err)
+{
+    const uint8_t *const guids[TABLE_CERTS] = {leaf_guid, guid_ask, guid_ark};
+    struct {
+        struct row rows[TABLE_CERTS + 1];
+        uint8_t bytes[TABLE_CERTS * X509_DER_MAX];
+    } table = {0};
+    uint32_t at = sizeof(table.rows);
+
+    for (unsigned i = 0; i < TABLE_CERTS; i++) {
+        memcpy(table.rows[i].guid, guids[i], GUID_BYTES);
+        table.rows[i].offset = at;
+        table.rows[i].len = (uint32_t)certs[i]->len;
+        memcpy((uint8_t *)&table + at, certs[i]->der, certs[i]->len);
+        at += (uint32_t)certs[i]->len;
+    }
+    return put(out, leaf_file, &table, at, what, err);
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
 struct chain {
     const struct snp_root *root;
     const struct platform *platform;
@@ -133,6 +180,11 @@ static enum status put_vlek(const struct output *out, const struct chain *c, con
         s = put_pem(out, "vlek.pem", &vlek, NULL, "VLEK, signed by the ASVK", err);
     if (s == OK)
         s = put(out, "vlek.bin", &wrapped, sizeof(wrapped), "its hashes, for VLEK_LOAD", err);
+    if (s == OK)
+        s = put_table(out, "vlek-certs.bin", guid_vlek,
+                      (const struct x509_der *const[]){&vlek, &c->root->cert[SNP_ASVK],
+                                                       &c->root->cert[SNP_ARK]},
+                      "VLEK, ASVK and ARK, for lucca run --certs", err);
     return s;
 }
 
@@ -156,6 +208,10 @@ static enum status put_all(const struct output *out, const struct chain *c, cons
         s = put_pem(out, "cert_chain.pem", &cert[SNP_ASK], &cert[SNP_ARK], "ASK and ARK", err);
     if (s == OK)
         s = put_pem(out, "vcek.pem", &c->vcek, NULL, "VCEK, signed by the ASK", err);
+    if (s == OK)
+        s = put_table(out, "certs.bin", guid_vcek,
+                      (const struct x509_der *const[]){&c->vcek, &cert[SNP_ASK], &cert[SNP_ARK]},
+                      "VCEK, ASK and ARK, for lucca run --certs", err);
     if (s == OK)
         s = put(out, "crl.der", crl.der, crl.len, "revocation list, signed by the ARK", err);
     if (s == OK && csp)

@@ -7,10 +7,12 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+import uuid
 
 import tap
 
@@ -115,6 +117,27 @@ def nothing_is_revoked():
         for cert in "ask.pem", "asvk.pem":
             run("openssl", "verify", "-crl_check", "-CRLfile", at(chip, "crl.pem"), "-CAfile",
                 at(chip, "ark.pem"), at(chip, cert))
+
+
+def tables_hold_the_certificates():
+    """As guests with extended reports get them: GUIDs in text order, offsets from the beginning."""
+    vcek, vlek, ask, ark = [uuid.UUID(g).bytes for g in (
+        "63da758d-e664-4564-adc5-f4b93be8accd", "a8074bc2-a25a-483e-aae6-39c045a0b8a1",
+        "4ab7b379-bbac-4fe4-a02f-05aef327c782", "c0b406a4-a803-4952-9743-3fb6014cd0ae")]
+    for chip in CHIPS:
+        for name, wanted in {"certs.bin": {vcek: "vcek", ask: "ask", ark: "ark"},
+                             "vlek-certs.bin": {vlek: "vlek", ask: "asvk", ark: "ark"}}.items():
+            with open(at(chip, name), "rb") as f:
+                table = f.read()
+            for i, (guid, cert) in enumerate(wanted.items()):
+                found, start, length = struct.unpack_from("<16sII", table, 24 * i)
+                with open(at("der"), "wb") as f:
+                    f.write(table[start:start + length])
+                tap.equal(found, guid, f"{name}: GUID of {cert}")
+                tap.equal(run("openssl", "x509", "-inform", "DER", "-in", at("der")),
+                          run("openssl", "x509", "-in", at(chip, cert + ".pem")), f"{name}: {cert}")
+            tap.equal(table[72:96], bytes(24), "the table's end")
+            tap.equal(start + length, len(table), "where the last one ends")
 
 
 def to_standard_output():
@@ -232,6 +255,7 @@ tap.run([("openssl alone verifies AMD's own reports", genuine_reports_verify),
          ("another TCB is another key", another_tcb_is_another_key),
          ("every name says EMULATED", every_name_says_emulated),
          ("nothing is revoked", nothing_is_revoked),
+         ("tables for extended reports", tables_hold_the_certificates),
          ("a chain on standard output", to_standard_output),
          ("misuse is answered in one sentence", misuse_is_one_sentence),
          ("the key service has the same certificates", the_service_has_the_same),
