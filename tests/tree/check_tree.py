@@ -215,6 +215,17 @@ def check_manuals(tree, lucca):
     commands = re.findall(r"^  (\w+) ", output(lucca, "help"), re.M)
     yield "lucca.1 has every command", \
         [c for c in commands if not re.search(rf"^\.It Cm {c}\b", tree.text("docs/man/lucca.1"), re.M)]
+    for command in ("measure", "idblock", "owner"):
+        helped = output(lucca, command, "--help")
+        known = re.findall(r"^ +(?:-\w, )?--([\w-]+)", helped, re.M)
+        page = roff_text(tree.text(f"docs/man/lucca-{command}.1"))
+        named = set(re.findall(r"\bFl -([\w-]+)", page))
+        items = re.findall(r"^\.It (?:Fl \w , )?Fl -([\w-]+)", page, re.M)
+        yield f"lucca-{command}.1 has every option, and explains no other", \
+            [f"--{o} is missing" for o in known if o not in named] + \
+            [f"--{o} does not exist" for o in items if o not in known] + \
+            ([] if known else [f"lucca {command} --help lists none"])
+        options += ["--" + o for o in known]
     completion = tree.text("tools/completion/lucca.bash")
     yield "the completion has every command and option", \
         [w for w in commands + options if not re.search(rf"(?<![\w-]){w}(?![\w-])", completion)]

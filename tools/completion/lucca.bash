@@ -5,12 +5,12 @@ _lucca()
     local command=${COMP_WORDS[1]}
 
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "run monitor platform kds version help" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "run monitor platform kds measure idblock owner version help" -- "$cur")
         return
     fi
     case $command in
     run) _lucca_run "$cur" "$prev" ;;
-    help) mapfile -t COMPREPLY < <(compgen -W "run monitor platform kds" -- "$cur") ;;
+    help) mapfile -t COMPREPLY < <(compgen -W "run monitor platform kds measure idblock owner" -- "$cur") ;;
     platform)
         if ((COMP_CWORD == 2)); then
             mapfile -t COMPREPLY < <(compgen -W "create list show certs delete" -- "$cur")
@@ -31,8 +31,47 @@ _lucca()
             mapfile -t COMPREPLY < <(compgen -W "--listen --vlek --help" -- "$cur")
         fi
         ;;
+    measure | idblock | owner) _lucca_owner "$cur" "$prev" "$command" ;;
     *) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     esac
+}
+
+_lucca_owner()
+{
+    local cur=$1 words=
+    local launch="--mode --vcpus --vcpu-type --vcpu-sig --vcpu-family --vcpu-model --vcpu-stepping --vmm-type
+        --guest-features --ovmf --snp-ovmf-hash --kernel --initrd --append --svsm --vars-size --vars-file
+        --launch-image --ovmf-candidate --kernel-candidate --initrd-candidate --append-candidate --max-vcpus"
+
+    case $2 in
+    --mode) words="sev seves snp snp:ovmf-hash snp:svsm" ;;
+    --vmm-type) words="QEMU ec2 gce KRUN" ;;
+    --vcpu-type) words="EPYC-v4 EPYC-Rome EPYC-Milan EPYC-Genoa EPYC-Turin" ;;
+    --output-format) words="hex base64 raw" ;;
+    owner) words="verify-chain session measurement secret" ;;
+    --vcpus | --vcpu-sig | --vcpu-family | --vcpu-model | --vcpu-stepping | --guest-features | --append | \
+        --vars-size | --max-vcpus | --measurement | --family-id | --image-id | --guest-svn | --policy | \
+        --api-major | --api-minor | --build-id | --launch-digest | --nonce | --gpa | --name) return ;;
+    *)
+        if [[ $cur == -* ]]; then
+            case $3 in
+            measure) words="$launch --explain --output-format --json --verbose --dump-vmsa --save-image --help" ;;
+            idblock) words="--measurement --idkey --authorkey --family-id --image-id --guest-svn --policy
+                --id-block --id-auth --output-format --json --help" ;;
+            owner) words="$launch --root --trust-emulated --policy --name --unverified --tik --tek
+                --launch-measure-blob --api-major --api-minor --build-id --launch-digest --nonce --secret --raw
+                --header-file --packet-file --gpa --json --help" ;;
+            esac
+        elif [[ $3 == idblock && $COMP_CWORD == 2 ]]; then
+            words="show digest"
+        fi
+        ;;
+    esac
+    if [[ $words ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+    else
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+    fi
 }
 
 _lucca_platforms()
