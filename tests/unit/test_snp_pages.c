@@ -150,6 +150,9 @@ static void metadata_pages_move(void **state)
     assert_state(AT_MD, RMP_METADATA);
     host_read(&rig, AT_MD, seen, sizeof(seen));
     assert_int_equal(seen[0] | seen[FRAME_SIZE - 1], 0);
+    /* which only the firmware can make */
+    assert_int_equal(rmp_update(rig.rmp, AT_MORE, AT_GCTX | BIT(48), true, false, true, 0),
+                     RMP_FAIL_INPUT);
     firmware_page(&rig, AT_MORE);
     GOOD(move(AT_MD, AT_MORE, 0));
     assert_state(AT_MD, RMP_FIRMWARE);
