@@ -46,7 +46,7 @@ static bool unchanged(const struct snp *was)
     struct snp now = *rig.asp->snp;
 
     now.vcek = was->vcek;
-    return !memcmp(&now, was, sizeof(now));
+    return equal_bytes(&now, was, sizeof(now));
 }
 
 static void raw(struct snp_guest *g, struct cursor *c)

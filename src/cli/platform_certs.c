@@ -113,6 +113,13 @@ static enum status put_pem(const struct output *out, const char *leaf, const str
     return put(out, leaf, text, n + m, what, err);
 }
 
+struct chain {
+    const struct snp_root *root;
+    const struct platform *platform;
+    uint64_t tcb;
+    struct x509_der vcek;
+};
+
 /* ---- the table of extended reports (GHCB 2.03, 4.1.8.1) ----------------------------------------
  */
 
@@ -135,37 +142,39 @@ static_assert(sizeof(struct row) == 0x18, "GHCB 2.03, 4.1.8.1");
 
 #define TABLE_CERTS 3u
 
-/* The leaf, what signed it, the ARK; a row of zeros ends the table. */
-static enum status put_table(const struct output *out, const char *leaf_file,
-                             const uint8_t leaf_guid[GUID_BYTES],
-                             const struct x509_der *const certs[TABLE_CERTS], const char *what,
-                             struct error *err)
-{
-    const uint8_t *const guids[TABLE_CERTS] = {leaf_guid, guid_ask, guid_ark};
-    struct {
-        struct row rows[TABLE_CERTS + 1];
-        uint8_t bytes[TABLE_CERTS * X509_DER_MAX];
-    } table = {0};
-    uint32_t at = sizeof(table.rows);
+struct table {
+    struct row rows[TABLE_CERTS + 1]; /* the last one zeros */
+    uint8_t bytes[TABLE_CERTS * X509_DER_MAX];
+};
 
-    for (unsigned i = 0; i < TABLE_CERTS; i++) {
-        memcpy(table.rows[i].guid, guids[i], GUID_BYTES);
-        table.rows[i].offset = at;
-        table.rows[i].len = (uint32_t)certs[i]->len;
-        memcpy((uint8_t *)&table + at, certs[i]->der, certs[i]->len);
-        at += (uint32_t)certs[i]->len;
-    }
-    return put(out, leaf_file, &table, at, what, err);
+static void add_row(struct table *t, unsigned i, const uint8_t guid[GUID_BYTES],
+                    const struct x509_der *cert)
+{
+    uint32_t at = i ? t->rows[i - 1].offset + t->rows[i - 1].len : (uint32_t)sizeof(t->rows);
+
+    memcpy(t->rows[i].guid, guid, GUID_BYTES);
+    t->rows[i].offset = at;
+    t->rows[i].len = (uint32_t)cert->len;
+    memcpy((uint8_t *)t + at, cert->der, cert->len);
+}
+
+/* `leaf`: a VCEK or a VLEK, then what signed it, and the ARK. */
+static enum status put_table(const struct output *out, const struct chain *c,
+                             const struct x509_der *leaf, bool vlek, struct error *err)
+{
+    struct table t = {0};
+    const struct row *last = &t.rows[TABLE_CERTS - 1];
+
+    add_row(&t, 0, vlek ? guid_vlek : guid_vcek, leaf);
+    add_row(&t, 1, guid_ask, &c->root->cert[vlek ? SNP_ASVK : SNP_ASK]);
+    add_row(&t, 2, guid_ark, &c->root->cert[SNP_ARK]);
+    return put(out, vlek ? "vlek-certs.bin" : "certs.bin", &t, last->offset + last->len,
+               vlek ? "VLEK, ASVK and ARK, for lucca run --certs"
+                    : "VCEK, ASK and ARK, for lucca run --certs",
+               err);
 }
 
 /* ---- all of them ----------------------------------------------------------------------------- */
-
-struct chain {
-    const struct snp_root *root;
-    const struct platform *platform;
-    uint64_t tcb;
-    struct x509_der vcek;
-};
 
 static enum status put_vlek(const struct output *out, const struct chain *c, const char *csp,
                             struct error *err)
@@ -181,10 +190,7 @@ static enum status put_vlek(const struct output *out, const struct chain *c, con
     if (s == OK)
         s = put(out, "vlek.bin", &wrapped, sizeof(wrapped), "its hashes, for VLEK_LOAD", err);
     if (s == OK)
-        s = put_table(out, "vlek-certs.bin", guid_vlek,
-                      (const struct x509_der *const[]){&vlek, &c->root->cert[SNP_ASVK],
-                                                       &c->root->cert[SNP_ARK]},
-                      "VLEK, ASVK and ARK, for lucca run --certs", err);
+        s = put_table(out, c, &vlek, true, err);
     return s;
 }
 
@@ -209,9 +215,7 @@ static enum status put_all(const struct output *out, const struct chain *c, cons
     if (s == OK)
         s = put_pem(out, "vcek.pem", &c->vcek, NULL, "VCEK, signed by the ASK", err);
     if (s == OK)
-        s = put_table(out, "certs.bin", guid_vcek,
-                      (const struct x509_der *const[]){&c->vcek, &cert[SNP_ASK], &cert[SNP_ARK]},
-                      "VCEK, ASK and ARK, for lucca run --certs", err);
+        s = put_table(out, c, &c->vcek, false, err);
     if (s == OK)
         s = put(out, "crl.der", crl.der, crl.len, "revocation list, signed by the ARK", err);
     if (s == OK && csp)
