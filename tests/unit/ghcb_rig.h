@@ -175,7 +175,7 @@ static inline const char *rig_law(const struct rig *r)
             return "a page is assigned elsewhere";
         if (large && (base->gpa != gpa / LARGE_PAGE * LARGE_PAGE || base->asid != r->vm.asid))
             return "a large page is assigned elsewhere";
-        if (!e->assigned && size == LARGE_PAGE)
+        if (!e->assigned && size == LARGE_PAGE && gpa % LARGE_PAGE == 0)
             for (unsigned i = 0; i < 512; i++)
                 if (base[i].assigned)
                     return "a large page of the tables covers private pages";
