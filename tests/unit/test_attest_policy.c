@@ -173,6 +173,33 @@ static void keys_of_newer_reports(void **state)
                            "no such component"));
 }
 
+/* Each part of each TCB by itself, in both layouts. */
+static void every_part_of_every_tcb(void **state)
+{
+    static const struct {
+        const char *name;
+        uint16_t at;
+    } tcbs[] = {{"reported", 0x180}, {"committed", 0x1E0}, {"current", 0x38}, {"launch", 0x1F0}};
+    static const int8_t milan[] = {-1, 0, 1, 6, 7}, turin[] = {0, 1, 2, 3, 7};
+
+    for (unsigned i = 0; i < 2 * COUNT(tcbs) * ATTEST_TCB_PARTS; i++) {
+        unsigned t = i / 2 / ATTEST_TCB_PARTS, part = i / 2 % ATTEST_TCB_PARTS;
+        int byte = i % 2 ? turin[part] : milan[part];
+        char key[64];
+
+        snprintf(key, sizeof(key), "minimum_tcb.%s.%s", tcbs[t].name, attest_tcb_part_name(part));
+        if (i % 2)
+            to_turin();
+        else
+            load_milan();
+        for (unsigned k = 0; k < COUNT(tcbs); k++) /* high in all but this one */
+            for (unsigned b = 0; b < 8; b++)
+                file.bytes[tcbs[k].at + b] = k == t && (int)b == byte ? 9 : 99;
+        expect_outcome(key, "9", byte < 0 ? ATTEST_FAIL : ATTEST_PASS);
+        expect_outcome(key, "10", ATTEST_FAIL);
+    }
+}
+
 static void firmware_versions(void **state)
 {
     load_milan();
@@ -182,6 +209,7 @@ static void firmware_versions(void **state)
     expect_outcome("minimum_firmware.current", "0.99", ATTEST_PASS);
     expect_outcome("minimum_firmware.committed", "2.0", ATTEST_FAIL);
     expect_outcome("minimum_build.current", "21", ATTEST_PASS);
+    expect_outcome("minimum_build.current", "22", ATTEST_FAIL);
     expect_outcome("minimum_build.committed", "21", ATTEST_FAIL);
     expect_outcome("provisional_firmware", "forbidden", ATTEST_FAIL);
     file.bytes[0x1EC] = 0x15;
@@ -434,17 +462,12 @@ static int unmake(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_plain_key),
-        cmocka_unit_test(every_key_of_bytes),
-        cmocka_unit_test(keys_of_newer_reports),
-        cmocka_unit_test(firmware_versions),
-        cmocka_unit_test(what_is_not_asked),
-        cmocka_unit_test(values_that_make_no_sense),
-        cmocka_unit_test(values_come_back),
-        cmocka_unit_test(policies_in_words),
-        cmocka_unit_test(short_chip_ids),
-        cmocka_unit_test(providers_of_vleks),
-        cmocka_unit_test(drafts),
+        cmocka_unit_test(every_plain_key),           cmocka_unit_test(every_key_of_bytes),
+        cmocka_unit_test(keys_of_newer_reports),     cmocka_unit_test(every_part_of_every_tcb),
+        cmocka_unit_test(firmware_versions),         cmocka_unit_test(what_is_not_asked),
+        cmocka_unit_test(values_that_make_no_sense), cmocka_unit_test(values_come_back),
+        cmocka_unit_test(policies_in_words),         cmocka_unit_test(short_chip_ids),
+        cmocka_unit_test(providers_of_vleks),        cmocka_unit_test(drafts),
         cmocka_unit_test(the_gravest_kind_decides),
     };
 
