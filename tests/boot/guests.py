@@ -3,6 +3,7 @@ import functools
 import os
 import subprocess
 
+import tap
 from machine import Machine
 
 TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools")
@@ -60,8 +61,8 @@ def overlay(folder):
     return path
 
 
-def initrd(folder, kernel, script, files=()):
-    """An initrd for the kernel's version with the test's script; files: "path=file"."""
+def initrd(folder, kernel, script, files=(), modules=()):
+    """An initrd for the kernel's version with the test's script; files: "path=file"; modules: more."""
     for name, text in ("init", INIT), ("script", PROLOGUE + script):
         with open(os.path.join(folder, name), "w", encoding="ascii") as f:
             f.write(text)
@@ -70,16 +71,41 @@ def initrd(folder, kernel, script, files=()):
                "--file", f"init={folder}/init", "--file", f"script={folder}/script"]
     for spec in files:
         command += ["--file", spec]
-    for module in MODULES:
+    for module in [*MODULES, *modules]:
         command += ["--module", module]
     subprocess.run(command, check=True)
     return out
 
 
-def debian(lucca, folder, kernel, script, args=(), bus="virtio", log=None, **machine):
+def debian(lucca, folder, kernel, script, args=(), bus="virtio", log=None, modules=(), **machine):
     """A Debian guest, started. The folder is the test's own and has its disk and its initrd."""
     name = tool("kernel", kernel)
-    return Machine(lucca, ["--kernel", f"{name}/vmlinuz", "--initrd", initrd(folder, kernel, script),
+    image = initrd(folder, kernel, script, modules=modules)
+    return Machine(lucca, ["--kernel", f"{name}/vmlinuz", "--initrd", image,
                            "--append", f"console=ttyS0 panic=-1 root={ROOT[bus]}", "--no-reboot",
                            "--drive", f"file={overlay(folder)},if={bus}", *args],
                    log=log, **machine)
+
+
+def ask(machine, question, answer):
+    """Types a line at the shell; its answer begins a line, or follows a prompt that came late."""
+    machine.type(question + "\n")
+    return machine.expect("(?m)^(?:# )*" + answer + "\n", timeout=60, regex=True).group(1)
+
+
+def shell_checks(machine, kernel, cpus, banner):
+    """What holds at the shell of a guest with encrypted state: its kernel, processors, disk, network
+    and peace of mind; `banner`: the line of the kernel about encryption."""
+    machine.expect("\n# ", timeout=300)
+    release = ask(machine, "echo kernel=$(uname -r)", r"kernel=(\S+)")
+    tap.check(release.startswith(kernel.split("-")[0] + "."), f"uname says {release}")
+    tap.equal(ask(machine, "echo cpus=$(nproc)", r"cpus=(\d+)"), str(cpus), "processors")
+    ask(machine, "seq 100000 | sha256sum >/root/sums && sync && echo written=$?", "written=(0)")
+    ask(machine, "echo 3 >/proc/sys/vm/drop_caches; seq 100000 | sha256sum -c /root/sums", "-: (OK)")
+    machine.type("B=/run/busybox; $B ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up\n")
+    ask(machine, "$B ping -c 2 10.0.2.2 >/dev/null; echo ping=$?", "ping=(0)")
+    ask(machine, "dmesg >/root/dmesg; echo bad=$(grep -c -e BUG: -e Oops -e 'Call Trace' "
+        "-e soft.lockup /root/dmesg)", "bad=(0)")
+    machine.type("exit\n")
+    tap.equal(machine.wait(60), 0, f"exit status ({machine.stderr().strip()})")
+    tap.check(banner + "\n" in machine.text, f"the console says '{banner}'")

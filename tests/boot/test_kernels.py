@@ -13,6 +13,7 @@ import tempfile
 
 import guests
 import tap
+from guests import ask
 
 MODES = ["off", "sev"]
 CPUS = [1, 4]
@@ -39,12 +40,6 @@ def check_cover(rows):
         wanted = set(itertools.product(*(axes[a] for a in three)))
         missing = wanted - {tuple(row[a] for a in three) for row in rows}
         tap.check(not missing, f"never booted together: {missing}")
-
-
-def ask(machine, question, answer):
-    """Types a line at the shell; its answer begins a line, or follows a prompt that came late."""
-    machine.type(question + "\n")
-    return machine.expect("(?m)^(?:# )*" + answer + "\n", timeout=60, regex=True).group(1)
 
 
 def boot(lucca, logs, kernel, mode, cpus, bus, memory=384, chip="genoa"):
