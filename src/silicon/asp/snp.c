@@ -398,7 +398,7 @@ bool snp_run(struct asp *a, uint32_t id, uint64_t spa, enum sev_status *status)
     if (*status == SEV_SUCCESS)
         cmd->apply(a, &c);
     if (c.bytes) {
-        wipe(c.bytes, SNP_LARGE);
+        wipe(c.bytes, c.len);
         free(c.bytes);
     }
     wipe(&c.fresh, sizeof(c.fresh));

@@ -119,7 +119,8 @@ struct snp_call {
 
     struct snp_guest fresh; /* what `guest` shall become */
     bool secret;            /* `out` holds something that must not stay in memory */
-    uint8_t *bytes;         /* on the heap: a page on its way */
+    uint8_t *bytes;         /* on the heap: `len` bytes of pages on their way */
+    size_t len;
     union {
         uint8_t page[FRAME_SIZE];
         struct snp_range_list ranges;

@@ -60,15 +60,13 @@ static const char *bounds_fault(const struct asp *a)
 
 static enum sev_status check_cores(const struct asp *a, bool init_rmp)
 {
-    const char *fault = NULL;
+    const char *fault = bounds_fault(a);
     unsigned core = 0;
 
     for (; core < a->cores && !fault; core++)
         fault = core_fault(a, core, init_rmp);
-    if (!fault)
-        fault = bounds_fault(a);
     if (fault && tracing(TRACE_ASP))
-        trace(TRACE_ASP, "SNP_INIT: core %u: %s", core - 1, fault);
+        trace(TRACE_ASP, "SNP_INIT: core %u: %s", core ? core - 1 : 0, fault);
     return fault ? SEV_INVALID_CONFIG : SEV_SUCCESS;
 }
 

@@ -76,7 +76,8 @@ static enum sev_status check_form(const struct snp_cmd_swap *b, const struct snp
 
 static bool take_memory(struct snp_call *c)
 {
-    c->bytes = calloc(1, SNP_LARGE);
+    c->len = size_of(&c->buf.swap);
+    c->bytes = malloc(c->len);
     return c->bytes;
 }
 
