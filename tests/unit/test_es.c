@@ -407,7 +407,10 @@ static void vmrun_checks_its_controls(void **state)
         {0, 0, 7, 1, EVENT_VALID | EVENT_TYPE_SWINT | 0x80, false},
         {0, 0, 7, 1, EVENT_VALID | EVENT_TYPE_EXCEPT | 3, false},
         {0, 0, 7, 1, EVENT_VALID | EVENT_TYPE_EXCEPT | 4, false},
-        {0, 0, 7, 1, EVENT_TYPE_SWINT | 0x80, true}, /* not valid */
+        {0, 0, 7, 1, EVENT_VALID | EVENT_TYPE_EXCEPT | 2, false},
+        {0, 0, 7, 1, EVENT_VALID | EVENT_TYPE_EXCEPT | 32, false},
+        {0, 0, 7, 1, EVENT_VALID | 1 << 8 | 32, false}, /* a reserved type */
+        {0, 0, 7, 1, EVENT_TYPE_SWINT | 0x80, true},    /* not valid */
         {0, 0, 7, 1, EVENT_VALID | EVENT_TYPE_EXCEPT | 6, true},
         {0, 0, 7, 1, EVENT_VALID | EVENT_TYPE_INTR | 0x30, true},
         {0, 0, 7, 1, EVENT_VALID | EVENT_TYPE_NMI | 2, true},

@@ -170,6 +170,47 @@ static void the_region_of_es_is_the_firmwares(void **state)
     assert_int_equal(es_command(&es, SEV_CMD_INIT, &b, sizeof(b)), SEV_SUCCESS);
 }
 
+static uint64_t noise_state = 2026;
+
+static uint64_t noise(void)
+{
+    noise_state = noise_state * 6364136223846793005u + 1442695040888963407u;
+    return noise_state >> 20 ^ noise_state << 30;
+}
+
+/* A guest lays out save areas of its own: whatever they hold, VMRUN ends, and with an exit. */
+static void any_save_area_is_safe(void **state)
+{
+    static const uint8_t zeros[0x2000];
+    unsigned ran = 0;
+
+    es_host_write(&es, ES_MSRPM, zeros, sizeof(zeros));
+    for (unsigned i = 0; i < 3000; i++) {
+        struct vmsa v = es_first_vmsa(&es);
+        uint8_t *bytes = (uint8_t *)&v, code[64];
+
+        v.sev_features = SEV_FEATURE_SNP_ACTIVE;
+        for (unsigned n = noise() % 24; n; n--) {
+            unsigned at = (unsigned)(noise() % 0x670);
+
+            if (at / 8 * 8 != offsetof(struct vmsa, sev_features) || noise() % 8 == 0)
+                bytes[at] =
+                    noise() % 4 ? (uint8_t)noise() : (uint8_t)(bytes[at] ^ 1 << noise() % 8);
+        }
+        for (unsigned n = 0; n < sizeof(code); n++)
+            code[n] = (uint8_t)noise();
+        es_code(&es, code, sizeof(code));
+        es_set(&es, &v);
+        es_vmcb(&es);
+        es.vmcb.control.exitcode = 0xDEAD;
+        es.vmcb.control.eventinj = noise() % 4 ? 0 : EVENT_VALID | (noise() & 0xFFFFFFFF7FF);
+        cpu_timer(es.c, 200);
+        assert_int_not_equal(es_run(&es), 0xDEAD);
+        ran += es.vmcb.control.exitcode != VMEXIT_INVALID;
+    }
+    assert_in_range(ran, 300, 2900); /* or the noise tests nothing */
+}
+
 /* ---- ReflectVC ------------------------------------------------------------------------------- */
 
 static void reflected_vc_is_an_exit(void **state)
@@ -410,6 +451,7 @@ int main(void)
         SNP(levels_are_those_of_the_chip),
         SNP(status_says_snp),
         SNP(the_region_of_es_is_the_firmwares),
+        SNP(any_save_area_is_safe),
         SNP(reflected_vc_is_an_exit),
         SNP(a_reflected_vc_on_the_way_leaves_the_area_busy),
         SNP(restricted_injection_lets_hv_pass),

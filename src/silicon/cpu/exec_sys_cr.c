@@ -1,5 +1,6 @@
 /* Control and debug registers (APM2 3.1, 13.1). */
 #include "silicon/cpu/exec_sys.h"
+#include "silicon/cpu/svm.h"
 
 #define CR0_LEGAL                                                                                  \
     (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD |     \
@@ -53,7 +54,7 @@ static void set_cr0(struct cpu *c, uint64_t v)
     cpu_mode_changed(c);
 }
 
-static uint64_t cr4_legal(const struct cpu *c)
+uint64_t cr4_legal(const struct cpu *c)
 {
     static const struct {
         uint64_t bits;

@@ -31,7 +31,7 @@ static struct vmcb_seg seg_to(const struct seg *s)
 }
 
 /* ---- VMRUN: what makes a guest's state illegal (APM2 15.5.1) ---- */
-static const char *illegal_state(const struct vmcb_save *s)
+static const char *illegal_state(const struct cpu *c, const struct vmcb_save *s)
 {
     bool lme = s->efer & EFER_LME, pg = s->cr0 & CR0_PG;
 
@@ -43,6 +43,8 @@ static const char *illegal_state(const struct vmcb_save *s)
         return "CR0.CD clear with NW set";
     if (s->cr0 >> 32)
         return "CR0 bits 63:32";
+    if (s->cr4 & ~cr4_legal(c))
+        return "CR4 bits that the chip does not have";
     if (s->dr6 >> 32 || s->dr7 >> 32)
         return "DR6 or DR7 bits 63:32";
     if (lme && pg && !(s->cr4 & CR4_PAE))
@@ -52,6 +54,21 @@ static const char *illegal_state(const struct vmcb_save *s)
     if (lme && pg && s->cr4 & CR4_PAE && s->cs.attrib & SEG_L && s->cs.attrib & SEG_DB)
         return "CS.L and CS.D both set in long mode";
     return NULL;
+}
+
+const char *illegal_event(uint64_t e)
+{
+    uint64_t type = e & EVENT_TYPE_MASK;
+
+    if (!(e & EVENT_VALID))
+        return NULL;
+    if (type == EVENT_TYPE_EXCEPT)
+        return EVENT_VECTOR(e) > 31 || EVENT_VECTOR(e) == EXC_NMI
+                   ? "EVENTINJ of an exception by a vector that is none"
+                   : NULL;
+    return type == EVENT_TYPE_INTR || type == EVENT_TYPE_NMI || type == EVENT_TYPE_SWINT
+               ? NULL
+               : "EVENTINJ of a reserved type";
 }
 
 /* ASIDs below the lowest for SEV without ES hold guests whose state is encrypted (APM2 15.35.2). */
@@ -84,6 +101,8 @@ static const char *illegal_controls(struct cpu *c, const struct vmcb_control *v)
         return "VMRUN is not intercepted";
     if (v->asid == 0)
         return "ASID 0 is the host's";
+    if (illegal_event(v->eventinj))
+        return illegal_event(v->eventinj);
     if (!(v->nested_ctl & NESTED_SEV))
         return v->nested_ctl & NESTED_SEV_ES ? "SEV-ES needs SEV" : NULL;
     if (!(v->nested_ctl & NESTED_NP))
@@ -317,7 +336,7 @@ void cpu_vmrun(struct cpu *c, uint64_t vmcb_spa)
     if (!why && es)
         why = vmsa_open(c, &image.control, &vmsa, &code);
     if (!why)
-        why = illegal_state(es ? vmsa_save_area(&vmsa) : &image.save);
+        why = illegal_state(c, es ? vmsa_save_area(&vmsa) : &image.save);
     if (why) {
         refuse(c, vmcb_spa, &image, code, why);
         return;
@@ -339,7 +358,7 @@ void cpu_vmrun(struct cpu *c, uint64_t vmcb_spa)
 void event_inject(struct cpu *c)
 {
     uint64_t e = c->vmcb.eventinj;
-    unsigned vec = EVENT_VECTOR(e);
+    unsigned vec = (e & EVENT_TYPE_MASK) == EVENT_TYPE_NMI ? EXC_NMI : EVENT_VECTOR(e);
 
     if (!(e & EVENT_VALID))
         return;

@@ -6,12 +6,18 @@
 #include "silicon/vmsa.h"
 
 /* ---- svm.c ---- */
+/* What is wrong with an EVENTINJ, or NULL (APM2 15.20). */
+const char *illegal_event(uint64_t e);
 /* What VMRUN and #VMEXIT move (APM2 15.5.1, 15.6); all but CR3, which VMRUN gives to the MMU. */
 void save_area_load(struct cpu *c, const struct vmcb_save *s);
 void save_area_store(const struct cpu *c, struct vmcb_save *s);
 /* What VMLOAD and VMSAVE move (APM2 15.5.2). */
 void more_state_load(struct cpu *c, const struct vmcb_save *s);
 void more_state_store(const struct cpu *c, struct vmcb_save *s);
+
+/* ---- exec_sys_cr.c ---- */
+/* Bits of CR4 that the chip has. */
+uint64_t cr4_legal(const struct cpu *c);
 
 /* ---- vmsa.c ---- */
 /* The first part of a VMSA is laid out as the save area of a VMCB. */

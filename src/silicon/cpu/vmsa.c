@@ -141,6 +141,8 @@ static const char *illegal_vmsa(struct cpu *c, const struct vmcb_control *contro
         why = illegal_features(c, v->sev_features);
     if (!why)
         why = illegal_injection(control, v->sev_features);
+    if (!why && v->sev_features & SEV_FEATURE_ALTERNATE_INJECTION)
+        why = illegal_event(v->eventinj);
     return why ? why : illegal_components(v);
 }
 
