@@ -13,8 +13,8 @@ RIG_END
 #define NPDPT     UINT64_C(0x101000)
 #define NPD       UINT64_C(0x102000)
 #define NPT       UINT64_C(0x103000)
-#define TABLE_GPA (4 * MIB) /* the guest's tables */
-#define TABLE_SPA (24 * MIB)
+#define TABLE_GPA (5 * MIB) /* the guest's tables */
+#define TABLE_SPA (25 * MIB)
 #define AREA_GPA  (8 * MIB) /* 2 MiB for the tests, at AREA in DRAM */
 #define AREA      (32 * MIB)
 #define SPARE     (40 * MIB)
@@ -139,12 +139,11 @@ static int snp_guest(void **state)
     guest_tables();
     put_plain(NPML4, NPDPT | ALL);
     put_plain(NPDPT, NPD | ALL);
-    put_plain(NPD + (TABLE_GPA >> 21) * 8, TABLE_SPA | PS | ALL);
     /* The tables' pages are of 4 KiB, so must their mapping be. */
     put_plain(NPD + (TABLE_GPA >> 21) * 8, (NPT + 0x1000) | ALL);
     for (unsigned i = 0; i < 512; i++) {
         put_plain(NPT + i * 8, (AREA + i * 4096) | ALL);
-        put_plain(NPT + 0x1000 + i * 8, (TABLE_SPA + i * 4096) | ALL);
+        put_plain(NPT + 0x1000 + i * 8, (TABLE_SPA - MIB + i * 4096) | ALL);
     }
     become_guest(rig.c);
     mode(&rig, 0, true);
@@ -514,6 +513,7 @@ static const struct {
     {"one bit of EDX counts", INVALID, 0, LA, 0, 0xFFFFFF01, {DONE, 0, 0}, 1},
     {"an odd address", INVALID, 0, LA + 8, 0, 1, {DONE, 1, 0}, 0},
     {"an odd 2 MiB address", LARGE_INVALID, 1, LA + 4096, 1, 1, {DONE, 1, 0}, 0},
+    {"2 MiB at an odd guest address", LARGE_INVALID, 1, OTHER, 1, 1, {DONE, 1, 0}, 0},
     {"bits 63:32 of RCX and RDX do not count",
      INVALID,
      0,
@@ -736,12 +736,23 @@ static void a_running_vmsa_is_in_use(void **state)
     assert_int_equal(try_access(&rig, LA, ACCESS_WRITE).info1, RMPFAULT | NPF_WRITE);
 }
 
+/* As code does: by the pointers that cores keep. */
+static struct outcome touch(uint64_t la, bool write)
+{
+    static const uint8_t load[] = {0x8A, 0x08}, store[] = {0x88, 0x08}; /* MOV CL, [RAX] */
+
+    rig.c->r[RAX] = la;
+    return try_insn(&rig, write ? store : load, 2);
+}
+
 /* ---- what translations forget ------------------------------------------------------------------
  */
 static void both_ways(uint64_t la)
 {
     assert_int_equal(try_access(&rig, la, ACCESS_READ).how, DONE);
     assert_int_equal(try_access(&rig, la, ACCESS_WRITE).how, DONE);
+    assert_int_equal(touch(la, false).how, DONE);
+    assert_int_equal(touch(la, true).how, DONE);
 }
 
 static void rmpupdate_is_felt_at_once(void **state)
@@ -755,9 +766,13 @@ static void rmpupdate_is_felt_at_once(void **state)
     put_kind(VALID);
     both_ways(LA);
     assert_int_equal(cpu_rmpupdate(rig.c, AREA, &back), 0);
+    assert_int_equal(touch(LA, false).info1, RMPFAULT);
+    assert_int_equal(touch(LA, true).info1, RMPFAULT | NPF_WRITE);
     assert_int_equal(try_access(&rig, LA, ACCESS_READ).info1, RMPFAULT);
     both_ways(SHARED);
     assert_int_equal(cpu_rmpupdate(rig.c, AREA, &again), 0);
+    assert_int_equal(touch(SHARED, true).how, EXIT);
+    assert_int_equal(touch(SHARED, false).how, DONE);
     assert_int_equal(try_access(&rig, SHARED, ACCESS_READ).how, DONE);
     assert_int_equal(try_access(&rig, SHARED, ACCESS_WRITE).info1,
                      (RMPFAULT & ~NPF_ENC) | NPF_WRITE);
@@ -803,8 +818,10 @@ static void guests_instructions_are_felt_at_once(void **state)
     assert_int_equal(try_access(&rig, LA + 4096, ACCESS_READ).error, 0x404);
     assert_int_equal(c->cr2, LA + 4096);
     c->r[RAX] = OTHER;
+    c->r[RCX] = 0;
     c->r[RDX] = 1;
     assert_int_equal(try_insn(&rig, PVALIDATE).how, DONE);
+    assert_int_equal(c->r[RAX], 0);
     both_ways(LA + 4096);
     /* VMPL1 is where it can be hurt by RMPADJUST. */
     c->vmpl = 1;
@@ -813,14 +830,36 @@ static void guests_instructions_are_felt_at_once(void **state)
     c->vmpl = 0;
     mmu_world(c, TABLE_GPA);
     c->r[RAX] = OTHER;
+    c->r[RCX] = 0;
     c->r[RDX] = 0x101;
     assert_int_equal(try_insn(&rig, RMPADJUST).how, DONE);
-    both_ways(LA + 4096);
+    assert_int_equal(c->r[RAX], 0);
     c->vmpl = 1;
     mmu_world(c, TABLE_GPA);
     assert_int_equal(try_access(&rig, LA + 4096, ACCESS_READ).how, DONE);
     assert_int_equal(try_access(&rig, LA + 4096, ACCESS_WRITE).info1,
                      RMPFAULT | NPF_WRITE | NPF_VMPL);
+}
+
+/* What one VMPL may do is no right of another's. */
+static void vmpls_share_no_translation(void **state)
+{
+    struct rmp_entry e = guest_page(AREA_GPA, false);
+
+    e.perms[1] = VMPL_READ;
+    rmp_put(t, AREA, &e);
+    for (unsigned i = 0; i < 2; i++) {
+        rig.c->vmpl = 0;
+        mmu_world(rig.c, TABLE_GPA);
+        both_ways(LA);
+        rig.c->vmpl = 1;
+        mmu_world(rig.c, TABLE_GPA);
+        assert_int_equal(try_access(&rig, LA, ACCESS_READ).how, DONE);
+        assert_int_equal(try_access(&rig, LA, ACCESS_WRITE).info1, RMPFAULT | NPF_WRITE | NPF_VMPL);
+        rig.c->vmpl = 2;
+        mmu_world(rig.c, TABLE_GPA);
+        assert_int_equal(try_access(&rig, LA, ACCESS_READ).info1, RMPFAULT | NPF_VMPL);
+    }
 }
 
 /* Few changes or many while a core is outside its guest. */
@@ -922,7 +961,7 @@ static void the_table_comes_into_force(void **state)
         put_plain(SPARE + i, v & ~CBIT);
     }
     for (unsigned i = 0; i < 4; i++)
-        put_plain(NPT + 0x1000 + i * 8, (SPARE + i * 4096) | ALL);
+        put_plain(NPT + 0x1000 + (MIB / 4096 + i) * 8, (SPARE + i * 4096) | ALL);
     mmu_world(c, TABLE_GPA);
     mmu_flush_all(c);
     both_ways(LA);
@@ -976,6 +1015,7 @@ int main(void)
         IN(large_mappings_lose_writes_with_the_first_page, snp_guest),
         IN(psmash_is_felt_at_once, snp_guest),
         IN(guests_instructions_are_felt_at_once, snp_guest),
+        IN(vmpls_share_no_translation, snp_guest),
         IN(other_cores_forget_when_they_enter, snp_guest),
         IN(decoded_code_goes_too, snp_guest),
         IN(guests_tables_are_watched, snp_guest),

@@ -271,7 +271,8 @@ enum rmp_state rmp_state(const struct rmp *r, uint64_t spa)
 
 /* ---- changes ------------------------------------------------------------------------------- */
 
-/* What a translation that `was` allowed may do is not all allowed by `e` any more. */
+/* What a translation that `was` allowed may do is not all allowed by `e`, of the same size, any
+ * more. */
 static bool takes_away(const struct rmp_entry *was, const struct rmp_entry *e)
 {
     if (!was->assigned)
@@ -281,8 +282,7 @@ static bool takes_away(const struct rmp_entry *was, const struct rmp_entry *e)
     for (unsigned i = 0; i < COUNT(e->perms); i++)
         if (was->perms[i] & ~e->perms[i])
             return true;
-    return rmp_state_of(e) != RMP_GUEST_VALID || was->asid != e->asid || was->gpa != e->gpa ||
-           was->large != e->large;
+    return rmp_state_of(e) != RMP_GUEST_VALID || was->asid != e->asid || was->gpa != e->gpa;
 }
 
 static void put_large(struct rmp *r, uint64_t spa, const struct rmp_entry *e)
