@@ -431,6 +431,45 @@ def ghcb():
         "HB", 0x3F0, 16) + b"\xFF" * 16
 
 
+# ---- fuzz_ovmf, fuzz_launch_image, fuzz_session: public data, and images made by hand ----
+def data(name):
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "data", name), "rb") as f:
+        return f.read()
+
+
+def ovmf():
+    image = data("measure/ovmf_AmdSev_suffix.bin")
+    svsm = bytearray(image)
+    entry = image.index(bytes.fromhex("1f3755723b3a044b927b1da6efa8d454"))  # the hash table's entry
+    svsm[entry:entry + 16] = bytes.fromhex("12a689a797054b4ca49fcbb1fe9d1ddd")
+    svsm[entry - 10:entry - 6] = le("I", 0x20)
+    for how, name in ((0, "sev"), (0x21, "es"), (0x11, "es-2"), (2, "snp"), (0x36, "snp-ec2"), (0x1a, "snp-gce")):
+        yield name, bytes([how]) + image
+    yield "svsm", b"\3" + bytes(svsm)
+    yield "bare", b"\2" + bytes(4096)
+
+
+def launch_image():
+    head = b"lucca-launch-image 1\nmode "
+    yield "snp", head + b"snp\n# x\nnormal 1000 1000 000000 a\nzero 200000 3000 010203,imi b\n" \
+        b"secrets 5000 1000 000000 c\ncpuid 6000 1000 000000 d\nunmeasured 8000 1000 000000 e\n" \
+        b"vmsa fffffffff000 1000 000000 VMSA of vCPU 0\n\n" + bytes(8192)
+    yield "es", head + b"es\ndata 10000 20 000000 a\nvmsa fffffffff000 1000 000000 v\n\n" + bytes(4128)
+    yield "sev", head + b"sev\ndata 10000 10 000000 a\n\n" + bytes(16)
+    yield "raw", bytes(64)
+
+
+def session():
+    names = ["pdh", "pek", "oca", "cek", "ask", "ark"]
+    yield "chain", b"\0" + b"".join(data(f"sev-legacy/rome/{name}.cert") for name in names)
+    for name in names:
+        yield name, b"\0" + data(f"sev-legacy/rome/{name}.cert")
+    yield "key", b"\1" + data("idblock/id_key.pub.pem")
+    yield "block", b"\2" + data("idblock/id_block.bin") + le("II", 1, 1) + bytes(0x238) + le("I", 2)
+    guid = b"736869e5-84f0-4973-92ec-06879ce3da0b"
+    yield "secrets", b"\3" + guid + le("H", 5) + b"hello" + guid + le("H", 100) + bytes(100)
+
+
 def main():
     if len(sys.argv) != 3 or not callable(globals().get(sys.argv[1])):
         sys.exit(__doc__)

@@ -101,6 +101,9 @@ enum attest_status image_add(struct attest_image *l, const struct attest_piece *
     if (l->pieces >= LAUNCH_PIECES_MAX)
         return attest_fail(err, ATTEST_E_LIMIT, "launch", "a launch has at most %u pieces here",
                            LAUNCH_PIECES_MAX);
+    if (p->len > LAUNCH_BYTES_MAX - l->bytes)
+        return attest_fail(err, ATTEST_E_LIMIT, "launch", "%s: a launch has at most 1 TiB here",
+                           p->what);
     if (l->pieces == l->room) {
         unsigned room = l->room ? 2 * l->room : 64;
         struct attest_piece *more = realloc(l->piece, room * sizeof(*more));
@@ -112,6 +115,7 @@ enum attest_status image_add(struct attest_image *l, const struct attest_piece *
         l->room = room;
     }
     l->piece[l->pieces++] = *p;
+    l->bytes += p->len;
     return ATTEST_OK;
 }
 

@@ -13,6 +13,7 @@
 #include "lucca/measure.h"
 
 #define LAUNCH_PIECES_MAX (ATTEST_VCPUS_MAX + 4096u)
+#define LAUNCH_BYTES_MAX  (UINT64_C(1) << 40) /* an hour of hashing is an attack */
 #define HASH_TABLE_BYTES  0xB0u
 #define PAGE_BYTES        0x1000u
 
@@ -22,6 +23,7 @@ struct attest_image {
     uint8_t seed[ATTEST_SNP_DIGEST_BYTES];
     struct attest_piece *piece;
     unsigned pieces, room;
+    uint64_t bytes; /* of all pieces */
     unsigned vmsas; /* the last so many pieces are the vCPUs' */
     /* pages that pieces point to */
     uint8_t bsp[ATTEST_VMSA_BYTES], ap[ATTEST_VMSA_BYTES], hashes[PAGE_BYTES];

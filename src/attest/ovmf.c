@@ -41,6 +41,7 @@ static enum attest_status take_metadata(struct ovmf *o, const uint8_t *data,
                                         struct attest_error *err)
 {
     uint32_t back = load32(data), length, version, count;
+    uint64_t total = 0;
     const uint8_t *magic;
     struct cursor c;
     enum attest_status why;
@@ -78,7 +79,12 @@ static enum attest_status take_metadata(struct ovmf *o, const uint8_t *data,
         why = check_section(s, i, err);
         if (why != ATTEST_OK)
             return why;
+        total += s->size;
     }
+    if (total > OVMF_SECTIONS_TOTAL)
+        return attest_fail(err, ATTEST_E_LIMIT, "image.metadata",
+                           "SEV metadata sections of %" PRIu64 " MiB; at most %u are launched here",
+                           total >> 20, OVMF_SECTIONS_TOTAL >> 20);
     o->section_count = count;
     o->has_metadata = true;
     return ATTEST_OK;

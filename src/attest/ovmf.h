@@ -17,9 +17,10 @@
 #include "base/status.h"
 #include "lucca/attest.h"
 
-#define OVMF_IMAGE_MAX    (64u << 20)
-#define OVMF_SECTIONS_MAX 64u
-#define OVMF_END          UINT64_C(0x100000000) /* images end where the first 4 GiB do */
+#define OVMF_IMAGE_MAX      (64u << 20)
+#define OVMF_SECTIONS_MAX   64u
+#define OVMF_SECTIONS_TOTAL (256u << 20)          /* bytes: firmware uses some 128 KiB */
+#define OVMF_END            UINT64_C(0x100000000) /* images end where the first 4 GiB do */
 
 enum ovmf_section_type {
     OVMF_SEC_MEM = 1,

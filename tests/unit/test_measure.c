@@ -590,6 +590,7 @@ static void broken_images(void **state)
         {"lucca-launch-image 1\nmode snp\nzero 1000 1001 000000 x\n\n", "whole"},
         {"lucca-launch-image 1\nmode snp\nzero 1000 0 000000 x\n\n", "empty"},
         {"lucca-launch-image 1\nmode snp\nzero fffffffffffff000 2000 000000 x\n\n", "beyond"},
+        {"lucca-launch-image 1\nmode snp\nzero 0 10000001000 000000 x\n\n", "1 TiB"},
         {"lucca-launch-image 1\nmode snp\nzero -1000 1000 000000 x\n\n", "hexadecimal"},
         {"lucca-launch-image 1\nmode snp\nzero 1000 1000 00000 x\n\n", "permissions"},
         {"lucca-launch-image 1\nmode snp\nzero 1000 1000 000000,mi x\n\n", "permissions"},
