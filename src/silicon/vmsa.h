@@ -25,7 +25,8 @@ struct vmsa {
     uint8_t reserved_248[0x268 - 0x248];
     uint64_t g_pat;                                              /* 268 */
     uint64_t dbgctl, br_from, br_to, lastexcp_from, lastexcp_to; /* 270 .. 290 */
-    uint8_t reserved_298[0x2E0 - 0x298];
+    uint8_t reserved_298[0x2D8 - 0x298];
+    uint64_t pending;                           /* 2D8, reserved in the manual: VMSA_PENDING_DB */
     uint64_t spec_ctrl;                         /* 2E0 */
     uint32_t pkru, tsc_aux;                     /* 2E8, 2EC */
     uint64_t guest_tsc_scale, guest_tsc_offset; /* 2F0: 8.32 fixed point; 2F8 */
@@ -54,6 +55,7 @@ static_assert(offsetof(struct vmsa, dr) == 0x180, "APM2 B-4");
 static_assert(offsetof(struct vmsa, rsp) == 0x1D8, "APM2 B-4");
 static_assert(offsetof(struct vmsa, star) == 0x200, "APM2 B-4");
 static_assert(offsetof(struct vmsa, g_pat) == 0x268, "APM2 B-4");
+static_assert(offsetof(struct vmsa, spec_ctrl) == 0x2E0, "APM2 B-4");
 static_assert(offsetof(struct vmsa, tsc_aux) == 0x2EC, "APM2 B-4");
 static_assert(offsetof(struct vmsa, rcx) == 0x308, "APM2 B-4");
 static_assert(offsetof(struct vmsa, secure_avic_ctl) == 0x320, "APM2 B-4");
@@ -67,6 +69,10 @@ static_assert(offsetof(struct vmsa, x87_fcw) == 0x410, "APM2 B-4");
 static_assert(offsetof(struct vmsa, x87_regs) == 0x420, "APM2 B-4");
 static_assert(offsetof(struct vmsa, xmm) == 0x470, "APM2 B-4");
 static_assert(offsetof(struct vmsa, ymm_high) == 0x570, "APM2 B-4");
+
+/* Between a trap-like exit under RFLAGS.TF and its #DB, which the guest takes when it comes back.
+ * The manual does not say where a processor keeps this. */
+#define VMSA_PENDING_DB UINT64_C(1)
 
 /* VINTR_CTRL, with alternate injection (APM2 15.36.16); the other bits are V_* of the VMCB. */
 #define VMSA_INT_SHADOW (UINT64_C(1) << 10)

@@ -7,7 +7,8 @@
 #define WITH_ERROR                                                                                 \
     (BIT(EXC_DF) | BIT(EXC_TS) | BIT(EXC_NP) | BIT(EXC_SS) | BIT(EXC_GP) | BIT(EXC_PF) |           \
      BIT(EXC_AC) | BIT(EXC_VC))
-#define CONTRIBUTORY (BIT(EXC_DE) | BIT(EXC_TS) | BIT(EXC_NP) | BIT(EXC_SS) | BIT(EXC_GP) | BIT(EXC_VC))
+#define CONTRIBUTORY                                                                               \
+    (BIT(EXC_DE) | BIT(EXC_TS) | BIT(EXC_NP) | BIT(EXC_SS) | BIT(EXC_GP) | BIT(EXC_VC))
 /* RF is clear in the image that these push: they report after the instruction, or are no fault. */
 #define NO_RESUME                                                                                  \
     (BIT(EXC_DB) | BIT(EXC_NMI) | BIT(EXC_BP) | BIT(EXC_OF) | BIT(EXC_DF) | BIT(EXC_MC))

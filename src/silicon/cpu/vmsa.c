@@ -15,11 +15,6 @@
 #define SYSCFG_SNP BIT(24)
 #define XCR0_KNOWN UINT64_C(7)
 
-/* Between a trap-like exit under RFLAGS.TF and its #DB, which the guest takes when it comes back.
- * The manual does not say where a processor keeps this; here it is in reserved bytes of the page.
- */
-#define PENDING_DB 0x01
-
 /* ---- SEV_FEATURES (APM2 15.36) ---- */
 #define ALWAYS 31 /* no CPUID bit of its own */
 static const struct {
@@ -320,7 +315,7 @@ void vmsa_enter(struct cpu *c, const struct vmsa *v, struct vmsa *host)
     registers_load(c, v);
     fpu_load(c, v);
     interrupts_load(c, v);
-    c->debug_pending = v->reserved_3f0[0] & PENDING_DB;
+    c->debug_pending = v->pending & VMSA_PENDING_DB && v->rflags & RFLAGS_TF;
 }
 
 /* Every exit tells the guest's own side (APM2 15.36.9). What would have been #VC, and happened as
@@ -350,7 +345,7 @@ void vmsa_leave(struct cpu *c, struct vmsa *v, const struct vmsa *host)
     interrupts_store(c, v);
     store_guest_exit(c, v);
     v->virtual_tom = c->virtual_tom;
-    v->reserved_3f0[0] = c->debug_pending ? PENDING_DB : 0;
+    v->pending = c->debug_pending ? VMSA_PENDING_DB : 0;
     if (c->snp)
         v->pcpu_id = v->tlb_id = c->id + 1;
     if (dram_write(c->dram, c->vmsa_spa, c->key, v, sizeof(*v)) && !c->snp)
