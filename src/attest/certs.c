@@ -54,22 +54,22 @@ static uint8_t *copy_of(struct attest_span der)
 static enum attest_status add_crl(struct attest_certs *certs, struct attest_span der,
                                   struct attest_error *err)
 {
-    struct crl_item *item = calloc(1, sizeof(*item));
-    enum attest_status why = ATTEST_OK;
+    struct crl_item *item;
+    enum attest_status why;
 
     if (certs->crl_count == ATTEST_BAG_MAX)
-        why = attest_fail(err, ATTEST_E_LIMIT, "crl", "there are more than %u revocation lists",
-                          ATTEST_BAG_MAX);
-    else if (!item || !(item->der = copy_of(der)))
-        why = NO_MEMORY(err);
-    if (why == ATTEST_OK)
-        why = attest_crl_parse(&item->crl, item->der, der.len, err);
+        return attest_fail(err, ATTEST_E_LIMIT, "crl", "there are more than %u revocation lists",
+                           ATTEST_BAG_MAX);
+    item = calloc(1, sizeof(*item));
+    if (!item)
+        return NO_MEMORY(err);
+    item->der = copy_of(der);
+    why = item->der ? attest_crl_parse(&item->crl, item->der, der.len, err) : NO_MEMORY(err);
     if (why == ATTEST_OK) {
         certs->crls[certs->crl_count++] = item;
-        return ATTEST_OK;
+        return why;
     }
-    if (item)
-        free(item->der);
+    free(item->der);
     free(item);
     return why;
 }
@@ -77,23 +77,23 @@ static enum attest_status add_crl(struct attest_certs *certs, struct attest_span
 static enum attest_status add_cert(struct attest_certs *certs, struct attest_span der,
                                    struct attest_error *err)
 {
-    struct cert_item *item = calloc(1, sizeof(*item));
-    enum attest_status why = ATTEST_OK;
+    struct cert_item *item;
+    enum attest_status why;
 
     if (certs->cert_count == ATTEST_BAG_MAX)
-        why = attest_fail(err, ATTEST_E_LIMIT, "certificate", "there are more than %u certificates",
-                          ATTEST_BAG_MAX);
-    else if (!item || !(item->der = copy_of(der)))
-        why = NO_MEMORY(err);
-    if (why == ATTEST_OK)
-        why = attest_cert_parse(&item->cert, item->der, der.len, err);
+        return attest_fail(err, ATTEST_E_LIMIT, "certificate",
+                           "there are more than %u certificates", ATTEST_BAG_MAX);
+    item = calloc(1, sizeof(*item));
+    if (!item)
+        return NO_MEMORY(err);
+    item->der = copy_of(der);
+    why = item->der ? attest_cert_parse(&item->cert, item->der, der.len, err) : NO_MEMORY(err);
     if (why == ATTEST_OK) {
         item->key = key_of(&item->cert);
         certs->certs[certs->cert_count++] = item;
-        return ATTEST_OK;
+        return why;
     }
-    if (item)
-        free(item->der);
+    free(item->der);
     free(item);
     return why;
 }
