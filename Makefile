@@ -22,6 +22,8 @@ test: all
 
 bench: all
 	@tools/packages demo test bench
+	@bench/measure.py $(BUILD)/bench/measure_bench tests/data/measure/ovmf_AmdSev_suffix.bin \
+		$(BUILD)/bench-measure.json
 	@bench/bench $(BUILD)/lucca $(BUILD)/bench.json
 
 lint: all
