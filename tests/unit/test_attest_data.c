@@ -30,6 +30,7 @@ static const struct row {
     {"reports/genoa-v3-azure-signing/report.bin", "vcek.pem", "2025-04-24", ATTEST_GOOD, NULL},
     {"reports/milan-v3-b/report.bin", "vcek.der", "2025-04-15", ATTEST_GOOD, NULL},
     {"reports/milan-v3-c/report.bin", "vcek.der", "2025-05-04", ATTEST_GOOD, NULL},
+    {"reports/turin-v5/report.bin", "vcek.pem", "2026-11-20", ATTEST_GOOD, NULL},
     {"reports/genoa-v5/report.bin", "vcek.der", "2026-11-20", ATTEST_GOOD, NULL},
     {"reports/milan-v3-vlek/report.bin", "vlek.der", "2025-06-01", ATTEST_GOOD, NULL},
     {"reports/milan-v3-vlek/report.bin", "vlek.der", "2026-11-20", ATTEST_UNTRUSTED,
