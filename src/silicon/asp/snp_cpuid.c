@@ -16,7 +16,10 @@ enum how {
 #define OSPKE       (1u << 4)  /* likewise */
 #define HYPERVISOR  (1u << 31)
 #define HTT         (1u << 28) /* topology */
-#define CMP_LEGACY  (1u << 1)  /* likewise */
+#define TOPOLOGY    (1u << 1 | 1u << 22)
+#define X2APIC      (1u << 21) /* the guest's APIC is the hypervisor's: */
+#define APIC        (1u << 9)
+#define ARAT        (1u << 2)
 #define SEV_ES_SNP  (1u << 1 | 1u << 3 | 1u << 4)
 
 static const struct rule {
@@ -25,15 +28,20 @@ static const struct rule {
     uint32_t also[4]; /* MASK: bits that pass in any case */
 } rules[] = {
     {0, 0, ANY_SUBLEAF, {MOST, SAME, SAME, SAME}, {0}},
-    {1, 1, ANY_SUBLEAF, {FREE, FREE, MASK, MASK}, {0, 0, OSXSAVE | HYPERVISOR, HTT}},
+    {1,
+     1,
+     ANY_SUBLEAF,
+     {FREE, FREE, MASK, MASK},
+     {0, 0, OSXSAVE | HYPERVISOR | X2APIC, HTT | APIC}},
     {4, 5, ANY_SUBLEAF, {FREE, FREE, FREE, FREE}, {0}},
+    {6, 6, ANY_SUBLEAF, {MASK, MASK, MASK, MASK}, {ARAT, 0, 0, 0}},
     {7, 7, 0, {MOST, MASK, MASK, MASK}, {0, 0, OSPKE, 0}},
     {0xB, 0xB, ANY_SUBLEAF, {FREE, FREE, FREE, FREE}, {0}},
     {0xD, 0xD, 0, {MASK, FREE, MOST, MASK}, {0}},
     {0xD, 0xD, 1, {MASK, FREE, MASK, MASK}, {0}},
     {0xD, 0xD, ANY_SUBLEAF, {SAME, SAME, SAME, SAME}, {0}},
     {0x80000000, 0x80000000, ANY_SUBLEAF, {MOST, SAME, SAME, SAME}, {0}},
-    {0x80000001, 0x80000001, ANY_SUBLEAF, {FREE, FREE, MASK, MASK}, {0, 0, CMP_LEGACY, 0}},
+    {0x80000001, 0x80000001, ANY_SUBLEAF, {FREE, FREE, MASK, MASK}, {0, 0, TOPOLOGY, APIC}},
     {0x80000002, 0x80000006, ANY_SUBLEAF, {FREE, FREE, FREE, FREE}, {0}},
     {0x80000008, 0x80000008, ANY_SUBLEAF, {MOST, MASK, FREE, FREE}, {0}},
     {0x80000019, 0x80000019, ANY_SUBLEAF, {FREE, FREE, FREE, FREE}, {0}},
