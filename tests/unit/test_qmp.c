@@ -349,13 +349,17 @@ static void sev_is_told_as_qemu_tells_it(void **state)
     t->vm.cfg.sev = SEV_PLAIN;
     expect(t, "{\"execute\":\"query-sev\"}",
            "{\"return\":{\"enabled\":true,\"api-major\":1,\"api-minor\":55,\"build-id\":21,"
-           "\"policy\":5,\"state\":\"running\",\"handle\":1}}");
+           "\"policy\":5,\"state\":\"running\",\"handle\":1,\"sev-type\":\"sev\"}}");
     expect(t, "{\"execute\":\"query-sev-capabilities\"}",
            "{\"return\":{\"pdh\":\"cGRo\",\"cert-chain\":\"Y2hhaW4=\",\"cpu0-id\":\"aWQ=\","
            "\"cbitpos\":51,\"reduced-phys-bits\":6}}");
     expect(t, "{\"execute\":\"query-sev-launch-measure\"}",
            "{\"return\":{\"data\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKiss"
            "LS4v\"}}");
+    t->vm.cfg.sev = SEV_SNP;
+    expect(t, "{\"execute\":\"query-sev\"}",
+           "{\"return\":{\"enabled\":true,\"api-major\":1,\"api-minor\":55,\"build-id\":21,"
+           "\"state\":\"running\",\"sev-type\":\"sev-snp\",\"snp-policy\":5}}");
     talk_free(t);
 }
 
