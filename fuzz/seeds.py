@@ -376,6 +376,17 @@ def attest_certs():
         yield name[:-3] + "der", base64.b64decode(b"".join(pem.splitlines()[1:-1]))
 
 
+def attest_policy():
+    yield "bits", b"debug=forbidden\nsmt=required\nplatform.alias_check=required\ncrl=required\n" \
+        b"masked_chip_id=allowed\nprovisional_firmware=forbidden\n"
+    yield "numbers", b"vmpl=0\nvmpl=2\nguest_svn=7\nguest_policy=0x30000\nabi=1.55\n" \
+        b"minimum_tcb.reported.snp=22\nminimum_tcb.launch.fmc=1\nmitigations.current=0x3f\n" \
+        b"minimum_firmware.current=1.55\nminimum_build.current=29\n"
+    yield "words", b"product=milan\nproduct=turin\nsigning_key=vlek\ncsp_id=CN=cloud.example\n"
+    yield "bytes", b"measurement=" + b"5a" * 48 + b"\nhost_data=" + b"00" * 32 + \
+        b"\nchip_id=0011223344556677\nauthor_key_digest=" + b"01" * 48 + b"\n"
+
+
 def attest_crl():
     yield from attestation("crl/*.crl")
 
