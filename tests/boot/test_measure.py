@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""`lucca measure` and `lucca idblock` as their users meet them: the published vectors through options
+spelled as sev-snp-measure spells them, explanations, refusals; ID blocks that openssl verifies.
+
+test_measure.py LUCCA FOLDER DATA
+"""
+import base64
+import hashlib
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+
+import tap
+
+LUCCA, DATA = sys.argv[1], os.path.abspath(sys.argv[3])
+MODES = {"SEV": "sev", "SEV_ES": "seves", "SEV_SNP": "snp"}
+OVMF = f"{DATA}/measure/ovmf_AmdSev_suffix.bin"
+SNP = ["measure", "--mode", "snp", "--ovmf", OVMF, "--vcpus", "1", "--vcpu-type", "EPYC-v4"]
+
+
+def lucca(*args, status=0, cwd=None):
+    done = subprocess.run([LUCCA, *args], capture_output=True, text=True, cwd=cwd, timeout=60,
+                          stdin=subprocess.DEVNULL, check=False)
+    tap.equal(done.returncode, status, f"status of lucca {' '.join(args)} ({done.stdout}{done.stderr})")
+    return done.stdout
+
+
+def refusal(*args):
+    done = subprocess.run([LUCCA, *args], capture_output=True, text=True, timeout=60,
+                          stdin=subprocess.DEVNULL, check=False)
+    tap.equal((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1),
+              f"status, output and sentences of lucca {' '.join(args)} ({done.stderr})")
+    return done.stderr
+
+
+def vector(v):
+    words = ["measure", "--mode", MODES[v["mode"]], "--ovmf", f"{DATA}/measure/{v['ovmf']}", "--vcpus",
+             str(v["vcpus"]), "--guest-features", v["guest_features"], "--vmm-type", v["vmm"]]
+    for name in ("kernel", "initrd"):
+        words += [f"--{name}", "/dev/null"] if v[name] else []
+    words += ["--append", v["append"]] if v["append"] is not None else []
+    words += ["--vcpu-sig", v["vcpu_sig"]] if v["vcpu_sig"] else []
+    words += ["--snp-ovmf-hash", v["ovmf_hash"]] if "ovmf_hash" in v else []
+    tap.equal(lucca(*words).strip(), v["launch_digest"], "the digest")
+    tap.equal(base64.b64decode(lucca(*words, "--output-format", "base64")).hex(), v["launch_digest"],
+              "the digest in base64")
+    said = json.loads(lucca(*words, "--json", "--verbose"))
+    tap.equal((said["mode"], said["digest"]), (MODES[v["mode"]], v["launch_digest"]), "the digest in JSON")
+    tap.check(said["pieces"][0]["name"] == "firmware" or "ovmf_hash" in v, f"pieces: {said['pieces']}")
+
+
+def firmware_digest(digest):
+    tap.equal(lucca("measure", "--mode", "snp:ovmf-hash", "--ovmf", OVMF).strip(), digest, "the firmware's")
+
+
+def signatures():
+    by_parts = lucca(*SNP[:-2], "--vcpu-family", "23", "--vcpu-model", "1", "--vcpu-stepping", "2")
+    tap.equal(by_parts, lucca(*SNP), "by family, model and stepping")
+    tap.equal(by_parts, lucca(*SNP[:-2], "--vcpu-sig", "0x800f12"), "by signature")
+    tap.equal(by_parts, lucca(*SNP[:-2], "--vcpu-sig", "8392466"), "by decimal signature")
+    tap.check(by_parts != lucca(*SNP[:-2], "--vcpu-type", "EPYC-Genoa"), "another processor, one digest")
+
+
+def explanations(vectors):
+    four = next(v for v in vectors if v["vcpus"] == 4)["launch_digest"]
+    words = [*SNP, "--kernel", "/dev/null", "--append", " "]
+    said = lucca(*words, "--explain", four, status=5)
+    for change in ("command line (--append): empty", "0x21 (with debug swap", "vCPUs (--vcpus): 4, not 1"):
+        tap.check(change in said, f"no '{change}' in: {said}")
+    found = json.loads(lucca(*words, "--explain", base64.b64encode(bytes.fromhex(four)).decode(), "--json", status=5))
+    tap.equal((found["matches"], found["explanation"]["found"], len(found["explanation"]["changes"])),
+              (False, True, 3), "the explanation in JSON")
+    own = lucca(*words).strip()
+    tap.check("nothing is to be explained" in lucca(*words, "--explain", own), "its own digest")
+    with tempfile.TemporaryDirectory(prefix="lucca-test-") as folder:
+        report = bytearray(1184)  # version 2, as small as a report can be told by
+        struct.pack_into("<II", report, 0, 2, 0)
+        struct.pack_into("<Q", report, 8, 0x30000)
+        struct.pack_into("<I", report, 0x34, 1)
+        report[0x90:0xC0] = bytes.fromhex(four)
+        with open(f"{folder}/report.bin", "wb") as f:
+            f.write(report)
+        said = lucca(*words, "--explain", f"{folder}/report.bin", status=5)
+        tap.check("the report's measurement: " + four in said and "vCPUs (--vcpus): 4" in said, said)
+        said = lucca(*words, "--max-vcpus", "2", "--explain", "00" * 48, status=5)
+        tap.check("nothing explains it" in said, said)
+
+
+def images():
+    with tempfile.TemporaryDirectory(prefix="lucca-test-") as folder:
+        words = [*SNP, "--kernel", "/dev/null"]
+        digest = lucca(*words, "--save-image", f"{folder}/a")
+        tap.equal(lucca("measure", "--launch-image", f"{folder}/a"), digest, "the digest of the image")
+        lucca(*words, "--guest-features", "0x21", "--save-image", f"{folder}/b")
+        said = lucca("measure", "--launch-image", f"{folder}/a", "--explain", f"{folder}/b", status=5)
+        tap.check("VMSA of vCPU 0 (page 0xfffffffff000), SEV_FEATURES: 0x1 here, 0x21 there" in said, said)
+        said = json.loads(lucca(*words, "--explain", f"{folder}/b", "--json", status=5))
+        tap.equal((said["difference"]["field"], said["difference"]["values"]), ("SEV_FEATURES", ["0x1", "0x21"]),
+                  "the difference in JSON")
+        lucca(*words[:-2], "--vcpus", "3", "--dump-vmsa", cwd=folder)
+        pages = []
+        for i in range(3):
+            with open(f"{folder}/vmsa{i}.bin", "rb") as f:
+                pages.append(f.read())
+        tap.equal([len(p) for p in pages], [4096] * 3, "bytes of VMSAs")
+        tap.check(pages[1] == pages[2] != pages[0], "application processors differ, or none does")
+
+
+def refusals():
+    for words, why in (([], "--mode is needed"), (["--mode", "tdx"], "sev, seves, snp"),
+                       (["--mode", "snp"], "--ovmf is needed"),
+                       (["--mode", "snp", "--ovmf", OVMF], "--vcpus is needed"),
+                       (["--mode", "snp", "--ovmf", OVMF, "--vcpus", "2"], "--vcpu-type"),
+                       (["--mode", "snp", "--ovmf", OVMF, "--vcpus", "0"], "at least one"),
+                       (["--mode", "snp", "--ovmf", "/dev/urandom"], "more than"),
+                       (["--mode", "snp", "--ovmf", "/"], "directory"),
+                       (["--mode", "sev", "--ovmf", "/dev/null"], "1 byte"),
+                       (["--mode", "sev", "--ovmf", "/no/such/file"], "No such file"),
+                       (["--launch-image", "/dev/null"], "empty"),
+                       (["--launch-image", OVMF, "--ovmf", OVMF], "takes the place"),
+                       (["--vcpu-type", "Xeon"], "QEMU's names"), (["--vmm-type", "xen"], "QEMU, ec2"),
+                       (["--guest-features", "1x"], "a number"), (["--frob"], "no option"),
+                       (["--mode"], "needs a value"), (["word"], "options alone"),
+                       ([*SNP[1:], "--initrd", OVMF], "without a kernel"),
+                       ([*SNP[1:], "--explain", "xyz"], "no such file")):
+        said = refusal("measure", *words)
+        tap.check(why in said, f"{words}: {said}")
+
+
+def openssl(*args, data=b""):
+    return subprocess.run(["openssl", *args], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
+def der_integer(number):
+    body = number.to_bytes((number.bit_length() + 8) // 8, "big")
+    return b"\2" + bytes([len(body)]) + body
+
+
+def signed(folder, key, message, at, auth):
+    """The signature at its place, judged by openssl."""
+    numbers = [int.from_bytes(auth[at + 72 * i:at + 72 * i + 72], "little") for i in range(2)]
+    body = b"".join(der_integer(n) for n in numbers)
+    with open(f"{folder}/sig", "wb") as f:
+        f.write(b"\x30" + bytes([len(body)]) + body)
+    tap.equal(openssl("dgst", "-sha384", "-prverify", key, "-signature", f"{folder}/sig", data=message).strip(),
+              b"Verified OK", "the signature")
+
+
+def id_blocks():
+    with open(f"{DATA}/idblock/expected.json", encoding="utf-8") as f:
+        expected = json.load(f)
+    with open(f"{DATA}/idblock/id_block.bin", "rb") as f:
+        published = f.read()
+    for name in ("id_key", "author_key"):
+        said = lucca("idblock", "digest", f"{DATA}/idblock/{name}.pub.pem")
+        tap.equal(bytes.fromhex(said.split()[0]), base64.b64decode(expected[f"{name}_digest_b64"]), name)
+    with tempfile.TemporaryDirectory(prefix="lucca-test-") as folder:
+        for name in ("id", "author"):
+            openssl("ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out", f"{folder}/{name}.pem")
+        make = ["idblock", "--measurement", expected["launch_digest_b64"], "--idkey", f"{folder}/id.pem",
+                "--authorkey", f"{folder}/author.pem"]
+        said = dict(line.split("=", 1) for line in lucca(*make).splitlines())
+        block, auth = base64.b64decode(said["id-block"]), base64.b64decode(said["id-auth"])
+        tap.equal((block, len(auth)), (published, 4096), "the block, and bytes of the authentication")
+        signed(folder, f"{folder}/id.pem", block, 0x40, auth)
+        signed(folder, f"{folder}/author.pem", auth[0x240:0x240 + 0x404], 0x680, auth)
+        tap.equal(said["id-key-digest"], hashlib.sha384(auth[0x240:0x240 + 0x404]).hexdigest(), "the ID key's digest")
+        lucca(*make, "--id-block", f"{folder}/b", "--id-auth", f"{folder}/a", "--output-format", "raw")
+        tap.equal(json.loads(lucca("idblock", "show", f"{folder}/b", f"{folder}/a", "--json"))["author_key_enabled"],
+                  True, "the author's key")
+        with open(f"{folder}/b", "r+b") as f:
+            f.seek(0x54)
+            f.write(b"\1")  # another guest SVN
+        lucca("idblock", "show", f"{folder}/b", f"{folder}/a", status=2)
+        lucca("idblock", "show", f"{folder}/b")
+        tap.check("P-384" in refusal("idblock", "--measurement", "00" * 48, "--idkey", OVMF), "no key")
+        tap.check("48 bytes" in refusal("idblock", "--measurement", "00" * 47), "a short measurement")
+        tap.check("0x20000" in refusal("idblock", "--policy", "1"), "an impossible policy")
+        tap.check(not os.path.exists(f"{folder}/b.part"), "a file is left behind")
+
+
+with open(f"{DATA}/measure/vectors.json", encoding="utf-8") as file:
+    VECTORS = json.load(file)
+CASES = [(v["name"], lambda v=v: vector(v)) for v in VECTORS["vectors"]]
+CASES += [("the firmware's digest",
+           lambda: firmware_digest(VECTORS["ovmf_only_digest"]["ovmf_AmdSev_suffix.bin"])),
+          ("signatures", signatures), ("explanations", lambda: explanations(VECTORS["vectors"])),
+          ("launch images", images), ("refusals", refusals), ("ID blocks", id_blocks)]
+tap.run(CASES)
