@@ -86,13 +86,42 @@ static void only_a_save_area_of_the_guest_runs(void **state)
 
 static void a_save_area_in_a_large_page_does_not_run(void **state)
 {
+    struct rmp_entry e = save_area;
     struct vmsa v = es.vmsa;
 
-    v.rip = ES_CODE;
     es_code(&es, CODE(0xF4));
-    es_guest_write(&es, ES_DATA, &v, sizeof(v));
-    es.vmcb.control.vmsa_pa = ES_DATA;
+    e.large = true;
+    e.gpa = 0x600000;
+    rmp_put(es.c->rmp, 0x600000, &e);
+    es_guest_write(&es, 0x600000, &v, sizeof(v));
+    es.vmcb.control.vmsa_pa = 0x600000;
     assert_int_equal(es_run(&es), VMEXIT_INVALID);
+    e.large = false;
+    for (uint64_t at = 0x600000; at < 0x800000; at += FRAME_SIZE)
+        rmp_put(es.c->rmp, at, &e);
+    assert_int_equal(es_run(&es), VMEXIT_HLT);
+}
+
+/* A guest that wants no more of its old translations clears PCPU_ID (APM2 15.36.15). */
+static void pcpu_id_flushes(void **state)
+{
+    uint64_t entry = es_guest64(&es, ES_CR3 + 0x2000 + 16);
+
+    own_2m(&es, 0x600000);
+    es_guest_put64(&es, 0x650000, 1);
+    es_guest_put64(&es, 0x450000, 2);
+    es_code(&es, CODE(0x48, 0x8B, 0x04, 0x25, 0, 0, 0x65, 0, /* MOV RAX, [650000h] */
+                      0xF3, 0x0F, 0x01, 0xD9,                /* VMGEXIT */
+                      0x48, 0x8B, 0x1C, 0x25, 0, 0, 0x65, 0, /* MOV RBX, [650000h] */
+                      0xF4));
+    assert_int_equal(es_run(&es), VMEXIT_VMGEXIT);
+    assert_int_equal(es.vmsa.rax, 1);
+    es_guest_put64(&es, ES_CR3 + 0x2000 + 24, entry); /* 600000h is 400000h */
+    es.vmsa.pcpu_id = 0;
+    es_set(&es, &es.vmsa);
+    assert_int_equal(es_run(&es), VMEXIT_HLT);
+    assert_int_equal(es.vmsa.rbx, 2);
+    assert_int_equal(es.vmsa.pcpu_id, 1);
 }
 
 static void snp_must_be_enabled(void **state)
@@ -407,6 +436,23 @@ static void the_guests_frequency_can_be_read(void **state)
     assert_int_equal(es_trapped(&es).vec, EXC_GP);
 }
 
+/* WRMSR of the TSC: what is read after it is undefined; what others read is not (APM2 15.36.18). */
+static void a_write_of_the_secure_tsc_does_no_harm(void **state)
+{
+    static const uint8_t zeros[0x800];
+    uint64_t before = cpu_tsc(es.c, NULL);
+
+    es_host_write(&es, ES_MSRPM, zeros, sizeof(zeros));
+    with_features(SEV_FEATURE_SECURE_TSC);
+    es.vmsa.rdx = 0x10000;
+    es.vmsa.rcx = 0x10;
+    es_set(&es, &es.vmsa);
+    es_code(&es, CODE(0x0F, 0x30, 0xF4));
+    assert_int_equal(es_run(&es), VMEXIT_HLT);
+    assert_int_equal(es.vmsa.rip, ES_CODE + 3);
+    assert_in_range(cpu_tsc(es.c, NULL), before, before + 10);
+}
+
 /* ---- virtual top of memory ------------------------------------------------------------------- */
 
 static void virtual_top_of_memory_replaces_the_c_bit(void **state)
@@ -436,6 +482,16 @@ static void virtual_top_of_memory_replaces_the_c_bit(void **state)
     assert_int_equal(es_guest64(&es, ES_DATA), 0x1122334455667788);
     assert_true(soc_read(es.soc, 0x700000, &seen, 8));
     assert_int_equal(seen, 0x1122334455667788);
+
+    /* WRMSR; RDMSR; then nothing at 700000h is shared any more */
+    es_code(&es, CODE(0xB9, 0x35, 0x01, 0x01, 0xC0, 0x31, 0xD2, 0xB8, 0xFF, 0xFF, 0x9F, 0x00, 0x0F,
+                      0x30, 0x0F, 0x32, 0x48, 0x8B, 0x1C, 0x25, 0, 0, 0x70, 0));
+    es.vmsa.rip = ES_CODE;
+    es_set(&es, &es.vmsa);
+    assert_int_equal(es_run(&es), VMEXIT_NPF);
+    assert_int_equal(es.vmcb.control.exitinfo1 & (NPF_RMP | NPF_ENC), NPF_RMP | NPF_ENC);
+    assert_int_equal(es.vmsa.rax, 0x800000); /* bits 20:0 are not there */
+    assert_int_equal(es.vmsa.virtual_tom, 0x800000);
 }
 
 #define SNP(test) cmocka_unit_test_setup_teardown(test, open_snp, close_es)
@@ -445,6 +501,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SNP(only_a_save_area_of_the_guest_runs),
         SNP(a_save_area_in_a_large_page_does_not_run),
+        SNP(pcpu_id_flushes),
         SNP(snp_must_be_enabled),
         SNP(a_save_area_without_snp_must_be_the_hosts),
         SNP(vmcb_and_host_save_area_must_be_the_hosts),
@@ -460,6 +517,7 @@ int main(void)
         SNP(the_shadow_is_in_the_save_area_too),
         SNP(x2apic_is_always_intercepted_with_alternate_injection),
         SNP(the_secure_tsc_is_the_guests),
+        SNP(a_write_of_the_secure_tsc_does_no_harm),
         SNP(the_guests_frequency_can_be_read),
         SNP(virtual_top_of_memory_replaces_the_c_bit),
     };
