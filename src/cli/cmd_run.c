@@ -11,6 +11,7 @@
 #include "cli/cli.h"
 #include "cli/console.h"
 #include "cli/run_options.h"
+#include "debug/gdb.h"
 #include "host/monitor/monitor.h"
 
 /* Under the virtual clock nothing may depend on when it runs: the guest's day is this one, and its
@@ -24,6 +25,7 @@
 struct machine {
     struct vm *vm;
     struct monitor *monitor;
+    struct gdb *gdb;
     struct console *console[CONSOLES]; /* serial ports, then the virtio console */
 };
 
@@ -165,9 +167,10 @@ static enum status make_vm(struct session *s, unsigned n, struct error *err)
 
 static enum status attach(struct machine *m, const struct guest *g, struct error *err)
 {
-    const char *qmp = g->qmp ? g->qmp + strlen("unix:") : NULL;
 
-    if (monitor_new(m->vm, qmp, &m->monitor, err) != OK)
+    if (monitor_new(m->vm, g->qmp, &m->monitor, err) != OK)
+        return err->code;
+    if (g->gdb && gdb_new(m->vm, g->gdb, &m->gdb, err) != OK)
         return err->code;
     for (unsigned i = 0; i < CONSOLES; i++)
         if (m->console[i] && console_attach(m->console[i], m->vm, m->monitor, err) != OK)
@@ -199,6 +202,7 @@ static void finish(struct session *s)
             if (s->machine[i].console[k])
                 console_detach(s->machine[i].console[k]);
     for (unsigned i = 0; i < s->run->guests; i++) {
+        gdb_free(s->machine[i].gdb);
         monitor_free(s->machine[i].monitor);
         vm_free(s->machine[i].vm);
     }

@@ -208,11 +208,24 @@ SETTER(console)
     return set_string(&g->console, value, err);
 }
 
+/* A place to listen at: the server looks closer. */
+static bool names_socket(const char *value)
+{
+    return (!strncmp(value, "unix:", 5) && value[5]) || (!strncmp(value, "tcp:", 4) && value[4]);
+}
+
 SETTER(qmp)
 {
-    if (strncmp(value, "unix:", 5) != 0 || !value[5])
-        return fail(err, ERR_ARG, "--qmp: '%s' is not unix:PATH", value);
+    if (!names_socket(value))
+        return fail(err, ERR_ARG, "--qmp: '%s' is not unix:PATH or tcp:PORT", value);
     return set_string(&g->qmp, value, err);
+}
+
+SETTER(gdb)
+{
+    if (!names_socket(value))
+        return fail(err, ERR_ARG, "--gdb: '%s' is not unix:PATH or tcp:PORT", value);
+    return set_string(&g->gdb, value, err);
 }
 
 SETTER(policy)
@@ -370,6 +383,11 @@ SETTER(trace)
     return log_enable(value, err);
 }
 
+SETTER(trace_format)
+{
+    return log_format(value, err);
+}
+
 SETTER(config)
 {
     return run_config(r, g, value, err);
@@ -401,7 +419,8 @@ static const struct option_row {
     {"serial", 's', "WHERE", true, "stdio, file:PATH or none (stdio)", set_serial},
     {"console", 0, "WHERE", false, "a virtio console, hvc0: stdio, file:PATH or none (none)",
      set_console},
-    {"qmp", 0, "unix:PATH", false, "a QMP server for monitors", set_qmp},
+    {"qmp", 0, "unix:PATH|tcp:PORT", false, "a QMP server for monitors", set_qmp},
+    {"gdb", 0, "unix:PATH|tcp:PORT", false, "a gdb server", set_gdb},
     {"device", 0, "NAME", true, "debug-exit (port F4h) or testdev", set_device},
     {"policy", 0, "NUMBER", false, "guest policy (sev: 0x1, es: 0x5, snp: 0x30000)", set_policy},
     {"dh-cert-file", 0, "FILE", false, "the guest owner's Diffie-Hellman certificate", set_dh_cert},
@@ -428,6 +447,7 @@ static const struct option_row {
      set_dram},
     {"stats", 0, NULL, false, "at the end, say how many instructions ran and how fast", set_stats},
     {"trace", 't', "LIST", false, "categories to trace; 'help' lists them", set_trace},
+    {"trace-format", 0, "text|json", false, "what traces look like (text)", set_trace_format},
     {"config", 0, "FILE", false, "options from a JSON object", set_config},
 };
 
@@ -493,9 +513,9 @@ static void guest_init(struct guest *g)
 
 void guest_free(struct guest *g)
 {
-    char *const strings[] = {g->name,    g->kernel,   g->initrd,       g->append,
-                             g->dh_cert, g->session,  g->launch_image, g->qmp,
-                             g->console, g->id_block, g->id_auth,      g->certs};
+    char *const strings[] = {g->name,    g->kernel,       g->initrd, g->append,  g->dh_cert,
+                             g->session, g->launch_image, g->qmp,    g->console, g->id_block,
+                             g->id_auth, g->certs,        g->gdb};
 
     for (size_t i = 0; i < COUNT(strings); i++)
         free(strings[i]);
@@ -516,7 +536,8 @@ enum status guest_copy(struct guest *to, const struct guest *from, struct error 
 {
     char **const strings[] = {&to->name,    &to->kernel,   &to->initrd,       &to->append,
                               &to->dh_cert, &to->session,  &to->launch_image, &to->qmp,
-                              &to->console, &to->id_block, &to->id_auth,      &to->certs};
+                              &to->console, &to->id_block, &to->id_auth,      &to->certs,
+                              &to->gdb};
 
     *to = *from;
     for (size_t i = 0; i < COUNT(strings); i++)

@@ -29,10 +29,12 @@ MAY_INCLUDE = {
                         "silicon/snp_msg_abi.h",
                         "silicon/vmsa.h", "silicon/chip.h", "silicon/dram/dram.h", "silicon/rmp/rmp.h"],
     "src/host": ["base/", "host/"] + PINS,
+    # A guest's author stands inside the wall: the debug port is for nobody else.
+    "src/debug": ["base/", "debug/", "host/vm/vm.h", "host/monitor/paging.h", "silicon/probe.h"] + PINS,
     "src/guest": ["guest/"],
     "src/attest": ["base/", "crypto/", "attest/", "lucca/"],
     # The operator's command also makes and lists chips: that is not the hypervisor's business.
-    "src/cli": ["base/", "cli/", "host/", "attest/", "lucca/", "crypto/sev_cert.h",
+    "src/cli": ["base/", "cli/", "debug/", "host/", "attest/", "lucca/", "crypto/sev_cert.h",
                 "silicon/asp/platform.h", "silicon/asp/root.h", "silicon/asp/x509.h"] + PINS,
 }
 

@@ -372,6 +372,14 @@ struct line {
     char dir[32], path[64];
 };
 
+static const char *unix_at(const char *path)
+{
+    static char where[300];
+
+    snprintf(where, sizeof(where), "unix:%s", path);
+    return where;
+}
+
 static struct line *line_new(void)
 {
     struct line *l = calloc(1, sizeof(*l));
@@ -382,7 +390,7 @@ static struct line *line_new(void)
     assert_non_null(mkdtemp(l->dir));
     snprintf(l->path, sizeof(l->path), "%s/qmp", l->dir);
     fake_vm_init(&l->vm);
-    if (monitor_new(&l->vm, l->path, &l->m, &err) != OK)
+    if (monitor_new(&l->vm, unix_at(l->path), &l->m, &err) != OK)
         fail_msg("%s", err.text);
     return l;
 }
@@ -642,13 +650,13 @@ static void a_live_socket_is_refused_a_stale_one_replaced(void **state)
     struct error err;
     int fd;
 
-    assert_int_equal(monitor_new(&l->vm, l->path, &other, &err), ERR_STATE);
+    assert_int_equal(monitor_new(&l->vm, unix_at(l->path), &other, &err), ERR_STATE);
     assert_non_null(strstr(err.text, "in use by another process"));
     snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/stale", l->dir);
     fd = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
     close(fd);
-    assert_int_equal(monitor_new(&l->vm, addr.sun_path, &other, &err), OK);
+    assert_int_equal(monitor_new(&l->vm, unix_at(addr.sun_path), &other, &err), OK);
     monitor_free(other);
     assert_int_not_equal(access(addr.sun_path, F_OK), 0);
     line_free(l);
@@ -666,14 +674,14 @@ static void other_files_are_left_alone(void **state)
     f = fopen(path, "w");
     assert_non_null(f);
     fclose(f);
-    assert_int_equal(monitor_new(&l->vm, path, &other, &err), ERR_ARG);
+    assert_int_equal(monitor_new(&l->vm, unix_at(path), &other, &err), ERR_ARG);
     assert_non_null(strstr(err.text, "not a socket"));
     assert_int_equal(unlink(path), 0);
     memset(far, 'a', sizeof(far));
     far[sizeof(far) - 1] = 0;
-    assert_int_equal(monitor_new(&l->vm, far, &other, &err), ERR_ARG);
+    assert_int_equal(monitor_new(&l->vm, unix_at(far), &other, &err), ERR_ARG);
     assert_non_null(strstr(err.text, "at most 107 bytes"));
-    assert_int_equal(monitor_new(&l->vm, "/nonexistent/qmp", &other, &err), ERR_IO);
+    assert_int_equal(monitor_new(&l->vm, "unix:/nonexistent/qmp", &other, &err), ERR_IO);
     line_free(l);
 }
 

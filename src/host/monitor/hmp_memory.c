@@ -172,13 +172,20 @@ struct look {
 };
 
 /* An item may cross from page to page. */
+static bool read_as_host(void *ctx, uint64_t gpa, void *to, size_t len)
+{
+    return vm_read_phys(ctx, gpa, to, len);
+}
+
 static bool read_item(const struct look *l, uint64_t at, uint8_t *to, size_t len)
 {
+    const struct paging_reader host = {.read = read_as_host, .ctx = l->vm};
+
     while (len) {
         size_t n = MIN(len, 4096 - (at & 4095));
         uint64_t gpa = at;
 
-        if (l->regs && !paging_translate(l->vm, l->regs, at, &gpa))
+        if (l->regs && !paging_translate(&host, l->regs, at, &gpa))
             return false;
         if (!vm_read_phys(l->vm, gpa, to, n))
             return false;

@@ -103,7 +103,7 @@ const char *sev_state_name(uint8_t state);
 
 /* ---- the socket (server.c) ------------------------------------------------------------------ */
 
-enum status server_new(struct monitor *m, const char *path, struct qmp_server **out,
+enum status server_new(struct monitor *m, const char *where, struct qmp_server **out,
                        struct error *err) MUST_USE;
 /* Gives the client a moment to take what is on its way. */
 void server_free(struct qmp_server *s);

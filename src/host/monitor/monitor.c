@@ -122,7 +122,7 @@ static void on_event(void *ctx, struct vm *vm, enum vm_event event)
 /* ---- life -------------------------------------------------------------------------------------
  */
 
-enum status monitor_new(struct vm *vm, const char *path, struct monitor **out, struct error *err)
+enum status monitor_new(struct vm *vm, const char *where, struct monitor **out, struct error *err)
 {
     struct monitor *m = calloc(1, sizeof(*m));
     enum status s = OK;
@@ -133,8 +133,8 @@ enum status monitor_new(struct vm *vm, const char *path, struct monitor **out, s
     m->job.fd = -1;
     m->listener = (struct vm_listener){.fn = on_event, .ctx = m};
     vm_listen(vm, &m->listener);
-    if (path)
-        s = server_new(m, path, &m->server, err);
+    if (where)
+        s = server_new(m, where, &m->server, err);
     if (s != OK) {
         monitor_free(m);
         return s;

@@ -7,9 +7,8 @@
 
 struct monitor;
 
-/* `path`: where the QMP server listens, or NULL for none. A path that somebody listens on is an
- * error; a socket that nobody listens on any more is replaced. */
-enum status monitor_new(struct vm *vm, const char *path, struct monitor **out,
+/* `where` the QMP server listens, as listener_open() has it (base/listen.h); NULL: nowhere. */
+enum status monitor_new(struct vm *vm, const char *where, struct monitor **out,
                         struct error *err) MUST_USE;
 /* Before the VM is freed. Says goodbye to the client and removes the socket. */
 void monitor_free(struct monitor *m);

@@ -1,7 +1,8 @@
-/* A guest's page tables as the monitor reads them: with the host's view, and without a trace. Of no
- * use where they are private. */
+/* A guest's page tables, read without a trace. The host's view is of no use where they are private.
+ */
+#include "host/monitor/paging.h"
+
 #include "base/bytes.h"
-#include "host/monitor/hmp.h"
 
 #define CR0_PG   BIT(31)
 #define CR4_PSE  BIT(4)
@@ -51,31 +52,32 @@ static unsigned entries_at(const struct paging *p, unsigned level)
     return p->levels == 3 && level == 2 ? 4 : 1u << p->bits;
 }
 
-bool paging_translate(struct vm *vm, const struct vcpu_regs *r, uint64_t linear, uint64_t *gpa)
+bool paging_translate(const struct paging_reader *by, const struct vcpu_regs *r, uint64_t linear,
+                      uint64_t *gpa)
 {
     struct paging p;
     uint64_t table;
 
     if (!paging_of(r, &p)) {
-        *gpa = linear;
+        *gpa = linear | by->cbit;
         return true;
     }
     if (p.levels < 4)
         linear = (uint32_t)linear;
-    table = p.root;
+    table = p.root & ~by->cbit;
     for (unsigned level = p.levels; level-- > 0;) {
         unsigned shift = 12 + level * p.bits;
         uint64_t entry = 0;
 
-        if (!vm_read_phys(vm, table + (linear >> shift & (entries_at(&p, level) - 1)) * p.entry,
-                          &entry, p.entry) ||
+        if (!by->read(by->ctx, table + (linear >> shift & (entries_at(&p, level) - 1)) * p.entry,
+                      &entry, p.entry) ||
             !(entry & PRESENT))
             return false;
         if (is_leaf(&p, level, entry)) {
             *gpa = page_of(&p, level, entry) | (linear & (BIT(shift) - 1));
             return true;
         }
-        table = entry & ADDRESS;
+        table = entry & ADDRESS & ~by->cbit;
     }
     return false;
 }

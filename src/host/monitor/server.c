@@ -2,20 +2,17 @@
  * What waits to be sent is bounded: while it is much, no more commands are read; a client who lets
  * events pile up beyond all measure is dropped. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/listen.h"
 #include "base/log.h"
 #include "host/monitor/internal.h"
 
-#define BACKLOG      8
 #define READ_BYTES   4096u
 #define QUEUE_FULL   (256u << 10) /* no more commands until it is shorter */
 #define QUEUE_MAX    (16u << 20)  /* the client is gone, or might as well be */
@@ -25,9 +22,8 @@
 struct qmp_server {
     struct monitor *m;
     struct board *board;
-    int listener, client; /* -1: none */
-    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-    bool bound; /* the path is ours to remove */
+    struct listener listener;
+    int client; /* -1: none */
     struct qmp_session session;
     char *queue;
     size_t queued, room;
@@ -47,7 +43,7 @@ static void watch_listener(struct qmp_server *s, bool on)
 {
     struct error err;
 
-    if (board_watch(s->board, s->listener, on ? POLLIN : 0, on_connect, s, &err) != OK)
+    if (board_watch(s->board, s->listener.fd, on ? POLLIN : 0, on_connect, s, &err) != OK)
         warn("QMP: %s", err.text);
 }
 
@@ -180,7 +176,7 @@ static void attend(struct qmp_server *s)
 static void on_connect(void *ctx, short revents)
 {
     struct qmp_server *s = ctx;
-    int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = accept4(s->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     if (fd < 0)
         return;
@@ -205,65 +201,10 @@ void server_answer(struct qmp_server *s, enum status status, const struct error 
     attend(s);
 }
 
-/* ---- the socket -------------------------------------------------------------------------------
+/* ---- life ------------------------------------------------------------------------------------
  */
 
-/* Does anybody listen there? */
-static bool is_live(const struct sockaddr_un *addr)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool live;
-
-    if (fd < 0)
-        return true;
-    live = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0 || errno != ECONNREFUSED;
-    close(fd);
-    return live;
-}
-
-/* Something is at the path already. */
-static enum status clear_path(const struct sockaddr_un *addr, struct error *err)
-{
-    const char *path = addr->sun_path;
-    struct stat st;
-
-    if (lstat(path, &st) < 0)
-        return errno == ENOENT ? OK : fail(err, ERR_IO, "--qmp unix:%s: %s", path, strerror(errno));
-    if (!S_ISSOCK(st.st_mode))
-        return fail(err, ERR_ARG,
-                    "--qmp unix:%s: a file that is not a socket is there; use another path", path);
-    if (is_live(addr))
-        return fail(err, ERR_STATE,
-                    "--qmp unix:%s: the socket is in use by another process; use another path",
-                    path);
-    if (unlink(path) < 0 && errno != ENOENT)
-        return fail(err, ERR_IO, "--qmp unix:%s: a stale socket cannot be removed: %s", path,
-                    strerror(errno));
-    return OK;
-}
-
-static enum status open_socket(struct qmp_server *s, const char *path, struct error *err)
-{
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-
-    if (strlen(path) >= sizeof(addr.sun_path))
-        return fail(err, ERR_ARG,
-                    "--qmp unix:%.40s...: a socket's path has at most %zu bytes, this one has %zu",
-                    path, sizeof(addr.sun_path) - 1, strlen(path));
-    memcpy(addr.sun_path, path, strlen(path));
-    if (clear_path(&addr, err) != OK)
-        return err->code;
-    s->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (s->listener < 0 || bind(s->listener, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
-        return fail(err, ERR_IO, "--qmp unix:%s: %s", path, strerror(errno));
-    memcpy(s->path, addr.sun_path, sizeof(s->path));
-    s->bound = true;
-    if (listen(s->listener, BACKLOG) < 0)
-        return fail(err, ERR_IO, "--qmp unix:%s: %s", path, strerror(errno));
-    return board_watch(s->board, s->listener, POLLIN, on_connect, s, err);
-}
-
-enum status server_new(struct monitor *m, const char *path, struct qmp_server **out,
+enum status server_new(struct monitor *m, const char *where, struct qmp_server **out,
                        struct error *err)
 {
     struct qmp_server *s = calloc(1, sizeof(*s));
@@ -272,9 +213,10 @@ enum status server_new(struct monitor *m, const char *path, struct qmp_server **
         return fail(err, ERR_NOMEM, "no memory for a QMP server");
     s->m = m;
     s->board = vm_board(m->vm);
-    s->listener = s->client = -1;
+    s->listener.fd = s->client = -1;
     s->session = (struct qmp_session){.m = m, .emit = emit, .ctx = s};
-    if (open_socket(s, path, err) != OK) {
+    if (listener_open("--qmp", where, &s->listener, err) != OK ||
+        board_watch(s->board, s->listener.fd, POLLIN, on_connect, s, err) != OK) {
         server_free(s);
         return err->code;
     }
@@ -299,12 +241,9 @@ void server_free(struct qmp_server *s)
         return;
     say_goodbye(s);
     close_client(s);
-    if (s->listener >= 0) {
-        board_unwatch(s->board, s->listener);
-        close(s->listener);
-    }
-    if (s->bound)
-        unlink(s->path);
+    if (s->listener.fd >= 0)
+        board_unwatch(s->board, s->listener.fd);
+    listener_close(&s->listener);
     free(s->queue);
     free(s);
 }

@@ -151,6 +151,7 @@ struct vm {
     uint64_t entropy_state;
     struct vcpu *vcpu;
     struct vm_listener *listeners;
+    const struct vm_debugger *debugger;
 };
 
 void vm_notify(struct vm *vm, enum vm_event event);

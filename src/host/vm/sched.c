@@ -109,6 +109,8 @@ static void slice(struct vcpu *v, uint64_t insns)
         uint64_t before = cpu_retired(v->core);
 
         vcpu_run(v, until_deadline(vm, left));
+        if (vm->debugger && vm->debugger->stops(vm->debugger->ctx, v))
+            vm_pause(vm);
         run_timers(vm);
         left -= MIN(left, MAX(cpu_retired(v->core) - before, 1u));
     }

@@ -155,6 +155,30 @@ struct vcpu_regs {
 /* False, and zeros: they are encrypted (SEV-ES, SEV-SNP). */
 bool vcpu_get_regs(struct vcpu *v, struct vcpu_regs *out);
 
+/* False, and nothing done: they are encrypted. XCR0 and what `xsave` holds are set too. */
+bool vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *regs);
+
+/* ---- a debugger (debug.c): src/debug has it, by the package's debug port ---------------------- */
+
+struct vm_debugger {
+    /* After each run of a vCPU: shall the VM pause here? */
+    bool (*stops)(void *ctx, struct vcpu *v);
+    void *ctx;
+};
+/* Borrowed; NULL: none any more. */
+void vm_debug(struct vm *vm, const struct vm_debugger *d);
+/* One instruction of one vCPU of a VM that is paused; nothing where the vCPU cannot run. */
+void vm_step(struct vm *vm, struct vcpu *v);
+
+unsigned vcpu_index(const struct vcpu *v);
+unsigned vcpu_core(const struct vcpu *v); /* its number in the package */
+struct vm *vcpu_vm(const struct vcpu *v);
+/* Where the state of a vCPU with encrypted registers lies, system-physical; 0: it is in the VMCB. */
+uint64_t vcpu_vmsa(const struct vcpu *v);
+uint32_t vm_asid(const struct vm *vm);
+/* System-physical address of a page of the guest's RAM. */
+bool vm_gpa_to_spa(const struct vm *vm, uint64_t gpa, uint64_t *spa) MUST_USE;
+
 /* ---- SEV ----------------------------------------------------------------------------------- */
 
 struct sev_info {
