@@ -2,6 +2,8 @@
  * every flipped bit and every other length is refused. */
 #include "attest_rig.h"
 
+#include <pthread.h>
+
 static struct attest_trust *trust;
 
 static const struct row {
@@ -333,6 +335,53 @@ static void scalars_out_of_range(void **state)
     unload_good(&g);
 }
 
+/* One trust, one bag and one cache for all threads: each gets its own verdicts right. */
+struct worker {
+    pthread_t thread;
+    struct good *good;
+    unsigned wrong;
+};
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    struct attest_result *result = malloc(sizeof(*result));
+    uint8_t report[ATTEST_REPORT_SIZE];
+
+    memcpy(report, w->good->report.bytes, sizeof(report));
+    for (unsigned i = 0; i < 40; i++) {
+        enum attest_verdict want = i % 2 ? ATTEST_UNTRUSTED : ATTEST_GOOD;
+
+        report[0x90] = (uint8_t)(w->good->report.bytes[0x90] ^ (i % 2));
+        w->wrong += attest_verify(trust,
+                                  &(struct attest_query){.report = report,
+                                                         .report_len = sizeof(report),
+                                                         .certs = w->good->certs,
+                                                         .cache = w->good->cache,
+                                                         .at = date("2025-04-15")},
+                                  result) != want;
+    }
+    free(result);
+    return NULL;
+}
+
+static void threads_share_what_they_only_read(void **state)
+{
+    static struct worker workers[4];
+    static struct good g;
+
+    load_good(&g, "milan-v3");
+    for (unsigned i = 0; i < COUNT(workers); i++) {
+        workers[i].good = &g;
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+    for (unsigned i = 0; i < COUNT(workers); i++) {
+        pthread_join(workers[i].thread, NULL);
+        assert_int_equal(workers[i].wrong, 0);
+    }
+    unload_good(&g);
+}
+
 /* ---- revocation lists ---- */
 
 static enum attest_verdict with_crl(const char *crl, const char *other, const char *at,
@@ -491,6 +540,7 @@ int main(void)
         cmocka_unit_test(altered_certificate),
         cmocka_unit_test(certificates_from_a_table),
         cmocka_unit_test(scalars_out_of_range),
+        cmocka_unit_test(threads_share_what_they_only_read),
         cmocka_unit_test(revocation_lists),
         cmocka_unit_test(revocation_list_says),
         cmocka_unit_test(every_other_length_is_refused),
