@@ -42,12 +42,14 @@ RIG_END
 static struct rig rig;
 static struct rmp *t;
 static dram_key key;
+static bool eager;
 
 /* ---- the machine ---------------------------------------------------------------------------- */
 static void make(enum chip_id chip, unsigned cores)
 {
     static const uint8_t seed[32] = {9, 8, 7};
-    struct soc_config cfg = {.chip = chip_by_id(chip), .dram_bytes = BYTES, .cores = cores};
+    struct soc_config cfg = {
+        .chip = chip_by_id(chip), .dram_bytes = BYTES, .dram_eager = eager, .cores = cores};
     struct error err;
 
     assert_int_equal(soc_new(&cfg, &rig.soc, &err), OK);
@@ -134,6 +136,7 @@ static void become_guest(struct cpu *c)
 
 static int snp_guest(void **state)
 {
+    eager = *state != NULL;
     make(CHIP_GENOA, 2);
     enable();
     guest_tables();
@@ -153,12 +156,14 @@ static int snp_guest(void **state)
 
 static int bare(void **state)
 {
+    eager = *state != NULL;
     make(CHIP_GENOA, 2);
     return 0;
 }
 
 static int enabled(void **state)
 {
+    eager = *state != NULL;
     make(CHIP_GENOA, 1);
     enable();
     return 0;
@@ -990,7 +995,13 @@ static void memory_is_private_below_virtual_tom(void **state)
                      (RMPFAULT & ~NPF_ENC) | NPF_WRITE);
 }
 
-#define IN(test, setup) cmocka_unit_test_setup_teardown(test, setup, stop)
+/* Each test twice: DRAM that keeps views, and DRAM that is ciphertext. */
+#define TRY(test, setup, name, how)                                                                \
+    {                                                                                              \
+        name, test, setup, stop, how                                                               \
+    }
+#define IN(test, setup)                                                                            \
+    TRY(test, setup, #test, NULL), TRY(test, setup, #test " (eager DRAM)", &eager)
 
 int main(void)
 {
