@@ -607,6 +607,45 @@ static void lists_need_a_next_update(void **state)
     assert_string_equal(err.path, "crl.next_update");
 }
 
+/* A newer list that leaves a serial out does not bring it back; lists of others say nothing. */
+static void what_was_revoked_stays_revoked(void **state)
+{
+    static struct attest_result result;
+    static struct world w;
+    struct attest_trust *trust = attest_trust_new(NULL);
+    struct attest_query q = {.at = date("2026-01-01")};
+
+    for (unsigned forged = 0; forged < 2; forged++) {
+        struct attest_certs *certs = attest_certs_new(NULL);
+
+        good_world(&w, &keys, ATTEST_MILAN, false);
+        w.with_crl = true;
+        assert_int_equal(judge_world(&w, &result), ATTEST_GOOD);
+        if (!forged)
+            attest_trust_add_root(trust, w.root.der, w.root.len, NULL);
+        attest_certs_add(certs, w.root.der, w.root.len, NULL);
+        attest_certs_add(certs, w.issuer.der, w.issuer.len, NULL);
+        attest_certs_add(certs, w.leaf.der, w.leaf.len, NULL);
+        attest_certs_add(certs, w.crl.der, w.crl.len, NULL);
+        w.crl.from = "2025-01-01";
+        w.crl.until = "2025-06-01"; /* long gone */
+        w.crl.serial = w.issuer.serial;
+        w.crl.serial_len = w.issuer.serial_len;
+        if (forged)
+            w.crl.signer = keys.issuer;
+        make_crl(&w);
+        attest_certs_add(certs, w.crl.der, w.crl.len, NULL);
+        q.report = w.report;
+        q.report_len = sizeof(w.report);
+        q.certs = certs;
+        attest_verify(trust, &q, &result);
+        expect(&result, forged ? ATTEST_GOOD : ATTEST_UNTRUSTED,
+               forged ? NULL : "revocation.serial");
+        attest_certs_free(certs);
+    }
+    attest_trust_free(trust);
+}
+
 /* The cache remembers signatures, and nothing else. */
 static void the_cache_forgives_nothing(void **state)
 {
@@ -711,6 +750,7 @@ int main(void)
         cmocka_unit_test(each_wrong_thing_fails_its_check),
         cmocka_unit_test(certificates_that_do_not_parse),
         cmocka_unit_test(lists_need_a_next_update),
+        cmocka_unit_test(what_was_revoked_stays_revoked),
         cmocka_unit_test(the_cache_forgives_nothing),
         cmocka_unit_test(the_fitting_certificates_are_chosen),
     };
