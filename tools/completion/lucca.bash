@@ -93,13 +93,14 @@ _lucca_run()
     --serial | -s | --console) words="stdio none file:" ;;
     --net | -n) words="none user" ;;
     --drive | -d) words="file=" ;;
-    --qmp) words="unix:" ;;
+    --qmp | --gdb) words="unix: tcp:" ;;
+    --trace-format) words="text json" ;;
     --trace | -t) words="asp boot exit fault insn mmio irq virtio sev help" ;;
     --memory | -m | --cpus | -c | --append | -a | --policy | --name | --host-memory) return ;;
     *)
-        words="--sev --chip --memory --cpus --kernel --initrd --append --drive --net --serial --console --qmp
+        words="--sev --chip --memory --cpus --kernel --initrd --append --drive --net --serial --console --qmp --gdb
             --device --policy --dh-cert-file --session-file --launch-image --paused --no-reboot --name
-            --platform --host-memory --clock --dram --trace --stats --config --help"
+            --platform --host-memory --clock --dram --trace --trace-format --stats --config --help"
         [[ $cur == -* ]] || words=
         ;;
     esac
