@@ -102,6 +102,40 @@ static void each_report_gets_its_verdict(void **state)
     }
 }
 
+/* With the certificate of any other chip a good report is refused. */
+static void every_swapped_certificate_is_refused(void **state)
+{
+    struct attest_cache *cache = attest_cache_new(NULL);
+    static struct attest_result result;
+    struct attest_input in;
+    struct file file;
+    char path[256];
+
+    for (size_t i = 0; rows[i].verdict == ATTEST_GOOD || !i; i++) {
+        load(&file, rows[i].report);
+        assert_int_equal(attest_input_open(&in, file.bytes, file.len, NULL), ATTEST_OK);
+        for (size_t k = 0; rows[k].verdict == ATTEST_GOOD || !k; k++) {
+            struct attest_certs *certs = attest_certs_new(NULL);
+
+            beside(path, sizeof(path), rows[k].report, rows[k].certs);
+            add(certs, path);
+            attest_verify(trust,
+                          &(struct attest_query){.report = in.report,
+                                                 .report_len = ATTEST_REPORT_SIZE,
+                                                 .certs = certs,
+                                                 .cache = cache,
+                                                 .at = date(rows[k].at)},
+                          &result);
+            assert_int_equal(result.verdict, i == k ? rows[i].verdict : ATTEST_UNTRUSTED);
+            if (i != k)
+                expect(&result, ATTEST_UNTRUSTED, "report.signature");
+            attest_certs_free(certs);
+        }
+        attest_input_free(&in);
+    }
+    attest_cache_free(cache);
+}
+
 /* An HCL report whose claims were changed by a byte. */
 static void claims_are_bound(void **state)
 {
@@ -535,6 +569,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(built_in_roots),
         cmocka_unit_test(each_report_gets_its_verdict),
+        cmocka_unit_test(every_swapped_certificate_is_refused),
         cmocka_unit_test(claims_are_bound),
         cmocka_unit_test(what_is_no_report_is_refused),
         cmocka_unit_test(altered_certificate),
