@@ -185,6 +185,13 @@ ATTEST_API enum attest_status attest_explain(const struct attest_launch *in, con
                                              size_t len, const struct attest_suspects *suspects,
                                              struct attest_explanation *out,
                                              struct attest_error *err);
+/* The same where all that is known of the digest is how to tell it: a MAC over it, say. */
+typedef bool attest_fits_fn(void *ctx, const uint8_t *digest, size_t len);
+ATTEST_API enum attest_status attest_explain_if(const struct attest_launch *in,
+                                                attest_fits_fn *fits, void *ctx,
+                                                const struct attest_suspects *suspects,
+                                                struct attest_explanation *out,
+                                                struct attest_error *err);
 ATTEST_API void attest_explanation_free(struct attest_explanation *e);
 
 #ifdef __cplusplus

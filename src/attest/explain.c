@@ -26,7 +26,8 @@ struct firmware {
 struct search {
     struct suspects s;
     struct firmware firmware[ATTEST_SUSPECTS_MAX + 1];
-    const uint8_t *digest;
+    attest_fits_fn *fits;
+    void *ctx;
     size_t len;
     unsigned vcpus_max, given_vcpus;
     uint64_t tried;
@@ -82,7 +83,7 @@ static unsigned search_chain(struct search *s, const struct attest_image *image)
          sha384(contents[1], image->ap, PAGE_BYTES);
     for (unsigned n = 1; ok && n <= most; n++) {
         ok = chain_page(ld, vmsa, vmsa->gpa, contents[n > 1]);
-        if (ok && !memcmp(ld, s->digest, sizeof(ld)))
+        if (ok && s->fits(s->ctx, ld, sizeof(ld)))
             return n;
     }
     s->no_memory |= !ok;
@@ -94,7 +95,7 @@ static bool sum_is(const struct search *s, const struct digest *sum, bool *ok)
     uint8_t found[SHA256_BYTES];
 
     *ok = digest_peek(sum, found);
-    return *ok && !memcmp(found, s->digest, sizeof(found));
+    return *ok && s->fits(s->ctx, found, sizeof(found));
 }
 
 static unsigned search_sum(struct search *s, const struct attest_image *image)
@@ -186,14 +187,9 @@ static void tell(const struct search *s, struct attest_explanation *out)
     }
 }
 
-static enum attest_status check_question(const struct attest_launch *in, size_t len,
-                                         const struct attest_suspects *more,
+static enum attest_status check_question(const struct attest_suspects *more,
                                          struct attest_error *err)
 {
-    if (len != digest_bytes(in->mode))
-        return attest_fail(err, ATTEST_E_ARG, "digest",
-                           "a digest of %zu bytes is not of this mode, whose digests have %zu", len,
-                           digest_bytes(in->mode));
     if (more &&
         (more->ovmf_count > ATTEST_SUSPECTS_MAX || more->kernel_count > ATTEST_SUSPECTS_MAX ||
          more->initrd_count > ATTEST_SUSPECTS_MAX || more->append_count > ATTEST_SUSPECTS_MAX))
@@ -227,12 +223,12 @@ static enum attest_status search(struct search *s, const struct attest_launch *i
     return ATTEST_OK;
 }
 
-enum attest_status attest_explain(const struct attest_launch *in, const uint8_t *digest, size_t len,
-                                  const struct attest_suspects *suspects,
-                                  struct attest_explanation *out, struct attest_error *err)
+enum attest_status attest_explain_if(const struct attest_launch *in, attest_fits_fn *fits,
+                                     void *ctx, const struct attest_suspects *suspects,
+                                     struct attest_explanation *out, struct attest_error *err)
 {
     struct attest_image *image;
-    enum attest_status status = check_question(in, len, suspects, err);
+    enum attest_status status = check_question(suspects, err);
     struct search *s;
 
     *out = (struct attest_explanation){.found = false};
@@ -244,8 +240,9 @@ enum attest_status attest_explain(const struct attest_launch *in, const uint8_t 
     s = calloc(1, sizeof(*s));
     if (!s)
         return NO_MEMORY(err);
-    s->digest = digest;
-    s->len = len;
+    s->fits = fits;
+    s->ctx = ctx;
+    s->len = digest_bytes(in->mode);
     s->given_vcpus = in->vcpus;
     s->vcpus_max = suspects && suspects->vcpus_max ? suspects->vcpus_max : VCPUS_USUAL;
     s->vcpus_max = MAX(s->vcpus_max, in->vcpus);
@@ -258,6 +255,26 @@ enum attest_status attest_explain(const struct attest_launch *in, const uint8_t 
     suspects_free(&s->s);
     free(s);
     return status;
+}
+
+static bool is_digest(void *ctx, const uint8_t *digest, size_t len)
+{
+    return !memcmp(ctx, digest, len);
+}
+
+enum attest_status attest_explain(const struct attest_launch *in, const uint8_t *digest, size_t len,
+                                  const struct attest_suspects *suspects,
+                                  struct attest_explanation *out, struct attest_error *err)
+{
+    uint8_t wanted[ATTEST_DIGEST_MAX] = {0};
+
+    *out = (struct attest_explanation){.found = false};
+    if (len != digest_bytes(in->mode))
+        return attest_fail(err, ATTEST_E_ARG, "digest",
+                           "a digest of %zu bytes is not of this mode, whose digests have %zu", len,
+                           digest_bytes(in->mode));
+    memcpy(wanted, digest, len);
+    return attest_explain_if(in, is_digest, wanted, suspects, out, err);
 }
 
 void attest_explanation_free(struct attest_explanation *e)

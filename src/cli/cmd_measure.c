@@ -351,24 +351,14 @@ static void print_search(const struct attest_explanation *e)
 static int search(struct measure *m, const struct target *t, const uint8_t *digest, size_t len)
 {
     const struct launch_options *o = &m->launch;
-    const struct attest_suspects more = {
-        .ovmf = o->ovmfs.suspect,
-        .ovmf_count = o->ovmfs.count,
-        .kernel = o->kernels.suspect,
-        .kernel_count = o->kernels.count,
-        .initrd = o->initrds.suspect,
-        .initrd_count = o->initrds.count,
-        .append = o->appends.suspect,
-        .append_count = o->appends.count,
-        .signature = t->signature,
-        .vcpus_max = o->max_vcpus,
-    };
+    struct attest_suspects more = launch_options_suspects(o);
     struct attest_explanation e;
     struct attest_error why;
     struct attest_launch in = o->in;
     int status = EXIT_DIFFERS;
 
     in.vcpus = in.vcpus ? in.vcpus : 1;
+    more.signature = t->signature;
     if (attest_explain(&in, t->digest, t->len, &more, &e, &why) != ATTEST_OK) {
         fprintf(stderr, "lucca: %s\n", why.text);
         return EXIT_ERROR;

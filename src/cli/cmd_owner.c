@@ -17,6 +17,8 @@ enum { EXIT_UNTRUSTED = 2, EXIT_NO_CERTS = 3, EXIT_OTHER_LAUNCH = 5 };
 #define CHAIN_MAX   65536u
 #define FILES_MAX   8u
 #define SECRETS_MAX 16u
+#define TEXT_MAX    1024u
+#define VCPUS_TRIED 64u /* each costs a MAC */
 
 struct owner {
     struct launch_options launch;
@@ -390,13 +392,13 @@ static bool fits(const struct owner *o, const struct attest_launch_facts *f)
 }
 
 /* What besides the launch itself may be otherwise: a policy, another firmware. */
-static bool suspect(const struct owner *o, char text[120])
+static bool suspect(const struct owner *o, char text[TEXT_MAX])
 {
     struct attest_launch_facts f = o->facts;
 
     for (f.policy = 0; f.policy < 0x40; f.policy++)
         if (fits(o, &f)) {
-            snprintf(text, 120, "the policy was %#x, not %#x", f.policy, o->facts.policy);
+            snprintf(text, TEXT_MAX, "the policy was %#x, not %#x", f.policy, o->facts.policy);
             return true;
         }
     f.policy = o->facts.policy;
@@ -404,23 +406,55 @@ static bool suspect(const struct owner *o, char text[120])
         f.api_minor = (uint8_t)(i >> 8);
         f.build = (uint8_t)i;
         if (fits(o, &f)) {
-            snprintf(text, 120, "the platform's firmware was %u.%u build %u, not %u.%u build %u",
-                     f.api_major, f.api_minor, f.build, o->facts.api_major, o->facts.api_minor,
-                     o->facts.build);
+            snprintf(text, TEXT_MAX,
+                     "the platform's firmware was %u.%u build %u, not %u.%u build %u", f.api_major,
+                     f.api_minor, f.build, o->facts.api_major, o->facts.api_minor, o->facts.build);
             return true;
         }
     }
     return false;
 }
 
-static int check_measurement(const struct owner *o)
+static bool digest_fits(void *ctx, const uint8_t *digest, size_t len)
 {
-    char text[120] = "nothing but another launch, or another TIK, explains it; 'lucca measure' "
-                     "computes launches";
+    const struct owner *o = ctx;
+    struct attest_launch_facts f = o->facts;
+
+    memcpy(f.digest, digest, MIN(len, sizeof(f.digest)));
+    return fits(o, &f);
+}
+
+/* Another launch: a change of its inputs, where they are given. */
+static void suspect_launch(struct owner *o, char text[TEXT_MAX])
+{
+    const struct launch_options *l = &o->launch;
+    struct attest_suspects more = launch_options_suspects(l);
+    struct attest_launch in = l->in;
+    struct attest_explanation e;
+
+    if (o->has_digest || l->image_path)
+        return;
+    in.vcpus = in.vcpus ? in.vcpus : 1;
+    more.vcpus_max = more.vcpus_max ? more.vcpus_max : VCPUS_TRIED;
+    if (attest_explain_if(&in, digest_fits, o, &more, &e, NULL) != ATTEST_OK)
+        return;
+    for (unsigned i = 0; i < e.changes; i++) {
+        size_t at = i ? strlen(text) : 0;
+
+        snprintf(text + at, TEXT_MAX - at, "%s%s: %s, not %s", i ? "; " : "", e.change[i].what,
+                 e.change[i].needed, e.change[i].given);
+    }
+    attest_explanation_free(&e);
+}
+
+static int check_measurement(struct owner *o)
+{
+    char text[TEXT_MAX] = "nothing but another launch, or another TIK, explains it; "
+                          "'lucca measure' computes launches";
     bool good = fits(o, &o->facts);
 
-    if (!good)
-        (void)suspect(o, text);
+    if (!good && !suspect(o, text))
+        suspect_launch(o, text);
     if (o->json) {
         json_t *j = json_pack("{s:b, s:o}", "matches", good, "launch_digest",
                               json_hex(o->facts.digest, sizeof(o->facts.digest)));

@@ -362,6 +362,21 @@ enum status launch_options_image(struct launch_options *o, struct error *err)
     return OK;
 }
 
+struct attest_suspects launch_options_suspects(const struct launch_options *o)
+{
+    return (struct attest_suspects){
+        .ovmf = o->ovmfs.suspect,
+        .ovmf_count = o->ovmfs.count,
+        .kernel = o->kernels.suspect,
+        .kernel_count = o->kernels.count,
+        .initrd = o->initrds.suspect,
+        .initrd_count = o->initrds.count,
+        .append = o->appends.suspect,
+        .append_count = o->appends.count,
+        .vcpus_max = o->max_vcpus,
+    };
+}
+
 static void candidates_free(struct candidates *c)
 {
     for (size_t i = 0; i < c->count; i++)

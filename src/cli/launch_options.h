@@ -33,6 +33,8 @@ extern const struct option_row launch_option_rows[LAUNCH_OPTIONS]; /* `ctx`: the
 enum status launch_options_check(struct launch_options *o, struct error *err) MUST_USE;
 /* Lays the launch out, once. */
 enum status launch_options_image(struct launch_options *o, struct error *err) MUST_USE;
+/* The candidates; they point into the options. */
+struct attest_suspects launch_options_suspects(const struct launch_options *o);
 void launch_options_free(struct launch_options *o);
 
 const char *mode_name(enum attest_mode mode); /* as --mode spells it */

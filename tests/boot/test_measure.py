@@ -130,6 +130,19 @@ def refusals():
         tap.check(why in said, f"{words}: {said}")
 
 
+def legacy():
+    """A measurement of another launch: what of it was otherwise."""
+    words = ["owner", "measurement", "--tik", f"{DATA}/sev-legacy/measurement/tik1.bin", "--policy", "5",
+             "--api-major", "1", "--api-minor", "55", "--build-id", "21", "--ovmf", OVMF, "--vcpu-type", "EPYC-v4"]
+    measured = lucca(*words, "--vcpus", "2", "--kernel", "/dev/null", "--append", "a\n", "--nonce", "00" * 16).strip()
+    asked = [*words, "--launch-measure-blob", measured]
+    lucca(*asked, "--vcpus", "2", "--kernel", "/dev/null", "--append", "a\n")
+    said = lucca(*asked, "--vcpus", "3", "--kernel", "/dev/null", "--append", "a", status=5)
+    tap.check("with a line feed at its end, not 'a'; vCPUs (--vcpus): 2, not 3" in said, said)
+    said = lucca(*asked, "--max-vcpus", "2", "--vcpus", "2", "--kernel", "/dev/null", "--append", "another", status=5)
+    tap.check("nothing but another launch" in said, said)
+
+
 def openssl(*args, data=b""):
     return subprocess.run(["openssl", *args], input=data, stdout=subprocess.PIPE, check=True).stdout
 
@@ -188,5 +201,5 @@ CASES = [(v["name"], lambda v=v: vector(v)) for v in VECTORS["vectors"]]
 CASES += [("the firmware's digest",
            lambda: firmware_digest(VECTORS["ovmf_only_digest"]["ovmf_AmdSev_suffix.bin"])),
           ("signatures", signatures), ("explanations", lambda: explanations(VECTORS["vectors"])),
-          ("launch images", images), ("refusals", refusals), ("ID blocks", id_blocks)]
+          ("launch images", images), ("refusals", refusals), ("legacy measurements", legacy), ("ID blocks", id_blocks)]
 tap.run(CASES)
