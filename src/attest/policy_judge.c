@@ -155,6 +155,17 @@ static void add_wanted(struct line *l, const struct judge *j, enum policy_id id)
     }
 }
 
+static void judge_crl(struct judge *j)
+{
+    static const enum check_id all[] = {CHECK_CRL, CHECK_CRL_SIGNED, CHECK_CRL_FRESH};
+    bool good = true;
+
+    for (size_t i = 0; i < COUNT(all); i++)
+        good &= j->result->check[all[i]].outcome == ATTEST_PASS;
+    judge_set(j, CHECK_POLICY + POLICY_CRL_RULE, good ? ATTEST_PASS : ATTEST_FAIL, "required", "%s",
+              good ? "a good one" : "none that is good: see revocation.*");
+}
+
 static void judge_rule(struct judge *j, enum policy_id id)
 {
     enum rule rule = policy_rule(j->query->policy, id);
@@ -162,7 +173,7 @@ static void judge_rule(struct judge *j, enum policy_id id)
 
     if (id == POLICY_CRL_RULE) {
         if (rule == RULE_REQUIRED)
-            judge_set(j, CHECK_POLICY + id, ATTEST_PASS, "required", "see revocation.*");
+            judge_crl(j);
         return;
     }
     /* A VLEK is of no chip: a masked id takes nothing away. */

@@ -463,6 +463,7 @@ static void revocation_lists(void **state)
     expect(&r, ATTEST_NO_REVOCATION, "revocation.list");
     with_crl(NULL, NULL, "2023-01-01", "required", &r);
     expect(&r, ATTEST_NO_REVOCATION, "revocation.list");
+    expect(&r, ATTEST_NO_REVOCATION, "policy.crl");
     assert_int_equal(with_crl(NULL, NULL, "2023-01-01", "allowed", &r), ATTEST_GOOD);
     assert_int_equal(attest_result_check(&r, "revocation.list")->outcome, ATTEST_NOT_ASKED);
 }
