@@ -20,18 +20,25 @@ static uint64_t fold(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+static uint64_t absorb(uint64_t lane, const uint8_t *p)
+{
+    return fold(load64(p) ^ lane, load64(p + 8) ^ UINT64_C(0xC2B2AE3D27D4EB4F));
+}
+
 /* Not the firmware's CRC: nobody but the chip sees the sum, and this one is quicker. */
 static uint64_t checksum(const struct vmsa *v)
 {
-    uint64_t lane[4] = {1, 2, 3, 4};
+    uint64_t a = UINT64_C(0x9E3779B97F4A7C15), b = 2, c = 3, d = 4;
     const uint8_t *p = (const uint8_t *)v;
 
-    for (unsigned at = 0; at < CHECKED_BYTES; at += 64)
-        for (unsigned i = 0; i < COUNT(lane); i++)
-            lane[i] = fold(load64(p + at + i * 16) ^ UINT64_C(0x9E3779B97F4A7C15) ^ lane[i],
-                           load64(p + at + i * 16 + 8) ^ UINT64_C(0xC2B2AE3D27D4EB4F));
-    return fold(lane[0] ^ lane[1] << 1 ^ UINT64_C(0x165667B19E3779F9),
-                lane[2] ^ lane[3] << 1 ^ UINT64_C(0x27D4EB2F165667C5));
+    for (const uint8_t *end = p + CHECKED_BYTES; p < end; p += 64) {
+        a = absorb(a, p);
+        b = absorb(b, p + 16);
+        c = absorb(c, p + 32);
+        d = absorb(d, p + 48);
+    }
+    return fold(a ^ b << 1 ^ UINT64_C(0x165667B19E3779F9),
+                c ^ d << 1 ^ UINT64_C(0x27D4EB2F165667C5));
 }
 
 /* The slot whose address stands in the VMSA, if it is this page's. */

@@ -349,7 +349,7 @@ void cpu_vmrun(struct cpu *c, uint64_t vmcb_spa)
         run_encrypted(c, &image, &vmsa);
     else
         run_plain(c, &image);
-    if (!soc_write(c->soc, vmcb_spa, &image, sizeof(image)))
+    if (!soc_write(c->soc, vmcb_spa, &image, es ? sizeof(image.control) : sizeof(image)))
         warn("the VMCB at %#llx left DRAM", (unsigned long long)vmcb_spa);
 }
 

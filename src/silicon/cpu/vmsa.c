@@ -337,6 +337,9 @@ bool vmsa_reflected(const struct cpu *c)
     return !vc_automatic(c->vmcb.exitcode, c->vmcb.exitinfo1);
 }
 
+/* #VMEXIT writes nothing behind. */
+#define CHANGES offsetof(struct vmsa, reserved_670)
+
 void vmsa_leave(struct cpu *c, struct vmsa *v, const struct vmsa *host)
 {
     save_area_store(c, vmsa_save_area(v));
@@ -348,7 +351,7 @@ void vmsa_leave(struct cpu *c, struct vmsa *v, const struct vmsa *host)
     v->pending = c->debug_pending ? VMSA_PENDING_DB : 0;
     if (c->snp)
         v->pcpu_id = v->tlb_id = c->id + 1;
-    if (dram_write(c->dram, c->vmsa_spa, c->key, v, sizeof(*v)) && !c->snp)
+    if (dram_write(c->dram, c->vmsa_spa, c->key, v, CHANGES) && !c->snp)
         soc_vmsa_seal(c->soc, c->vmsa_spa, c->key, v);
 
     c->r[RAX] = host->rax;
