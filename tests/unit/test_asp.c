@@ -434,6 +434,37 @@ static void the_measure_is_of_every_update_in_its_order(void **state)
     check_measure(&o, &m, 0, digest);
 }
 
+/* Save areas are measured as the host laid them out, in the order of the commands; what the
+ * firmware notes in them comes after. */
+static void save_areas_are_measured(void **state)
+{
+    struct sev_measurement m;
+    struct exported e;
+    struct owner o;
+    uint8_t all[KERNEL_BYTES + 2 * FRAME_SIZE], *vmsa = all + KERNEL_BYTES, digest[32];
+    uint32_t handle;
+
+    rig.asp->tmr = 16 * SEV_TMR_BYTES; /* beyond this small DRAM */
+    memcpy(all, kernel, KERNEL_BYTES);
+    for (unsigned i = 0; i < 2 * FRAME_SIZE; i++)
+        vmsa[i] = (uint8_t)(i * 7 + i / 256);
+    host_write(&rig, AT_GUEST + 0x2000, vmsa, 2 * FRAME_SIZE);
+    export_certs(&rig, &e);
+    owner_seal(&o, e.pdh, SEV_POLICY_ES);
+    host_write(&rig, AT_GUEST, all, KERNEL_BYTES);
+    assert_int_equal(start_with(&rig, &o, SEV_POLICY_ES, 0, &handle), SEV_SUCCESS);
+    assert_int_equal(activate(&rig, handle, 99), SEV_SUCCESS);
+    assert_int_equal(update(&rig, handle, AT_GUEST, KERNEL_BYTES), SEV_SUCCESS);
+    for (unsigned i = 0; i < 2; i++) {
+        struct sev_cmd_guest_buffer b = {handle, 0, AT_GUEST + 0x2000 + i * FRAME_SIZE, FRAME_SIZE};
+
+        assert_int_equal(COMMAND(&rig, LAUNCH_UPDATE_VMSA, b), SEV_SUCCESS);
+    }
+    assert_int_equal(measure(&rig, handle, &m), SEV_SUCCESS);
+    digest_of_launch(all, sizeof(all), digest);
+    check_measure(&o, &m, SEV_POLICY_ES, digest);
+}
+
 static void a_launch_without_a_session_measures_under_nobodys_key(void **state)
 {
     struct sev_measurement m, again;
@@ -912,6 +943,7 @@ int main(void)
         READY(the_chips_signature_goes_to_the_free_slot),
         READY(bad_owners_are_refused),
         READY(an_owner_launches_measures_and_gives_a_secret),
+        READY(save_areas_are_measured),
         READY(the_measure_is_of_every_update_in_its_order),
         READY(a_launch_without_a_session_measures_under_nobodys_key),
         READY(a_session_that_does_not_fit_is_refused),
