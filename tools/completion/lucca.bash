@@ -84,7 +84,8 @@ _lucca_run()
     local cur=$1 words=
 
     case $2 in
-    --sev) words="off sev" ;;
+    --sev) words="off sev es snp" ;;
+    --rmp) words="faithful" ;;
     --chip) words="naples rome milan genoa turin" ;;
     --platform) words=$(_lucca_platforms) ;;
     --clock) words="virtual host" ;;
@@ -96,7 +97,8 @@ _lucca_run()
     --qmp | --gdb) words="unix: tcp:" ;;
     --trace-format) words="text json" ;;
     --trace | -t) words="asp boot exit fault insn mmio irq virtio sev help" ;;
-    --memory | -m | --cpus | -c | --append | -a | --policy | --name | --host-memory) return ;;
+    --memory | -m | --cpus | -c | --append | -a | --policy | --name | --host-memory | --host-data | \
+        --vmpl | --guest-request-rate) return ;;
     *)
         words="--sev --chip --memory --cpus --kernel --initrd --append --drive --net --serial --console --qmp --gdb
             --device --policy --dh-cert-file --session-file --launch-image --paused --no-reboot --name

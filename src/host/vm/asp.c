@@ -118,7 +118,7 @@ static enum status run(struct host *h, unsigned cmd, uint64_t at, const void *bu
         return fail(err, ERR_STATE, "%s: the secure processor does not answer", command_name(cmd));
     *status = (enum sev_status)(response & 0xFFFF);
     if (tracing(TRACE_SEV))
-        trace(TRACE_SEV, "%s: %s", command_name(cmd), status_name(*status));
+        trace(TRACE_SEV, "command name=%s status=%s", command_name(cmd), status_name(*status));
     return lend ? asp_take_back(h, at, 1, err) : OK;
 }
 
