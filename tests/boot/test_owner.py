@@ -166,8 +166,36 @@ def snp_images():
         tap.check(re.search(r"they part at .*\(page 0x[0-9a-f]+\), byte 0x[0-9a-f]+: ", said), said)
 
 
+def refused_launch(*options):
+    done = subprocess.run([LUCCA, "run", "--sev", "snp", "--chip", "genoa", "--memory", "64M", "--kernel",
+                           f"{guests.tool('kernel', '6.1-cloud')}/vmlinuz", *options], capture_output=True,
+                          stdin=subprocess.DEVNULL, text=True, timeout=120, check=False)
+    tap.equal((done.returncode, done.stderr.count("\n")), (1, 1), f"status and sentences ({done.stderr})")
+    return done.stderr
+
+
+def snp_id_block():
+    """Measured, signed for, and launched: the firmware agrees, or refuses."""
+    with tempfile.TemporaryDirectory(prefix="lucca-test-") as folder:
+        for name in ("id", "author"):
+            subprocess.run(["openssl", "ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out",
+                            f"{folder}/{name}.pem"], check=True)
+        digest = lucca("measure", "--launch-image", launch(folder, "image", "--append", "right")).strip()
+        signed = ["--id-block", f"{folder}/block", "--id-auth", f"{folder}/auth"]
+        for form in ("base64", "raw"):
+            lucca("idblock", "--measurement", digest, "--idkey", f"{folder}/id.pem", "--authorkey",
+                  f"{folder}/author.pem", *signed, "--output-format", form)
+            launch(folder, "again", "--append", "right", *signed)
+        why = refused_launch("--append", "wrong", *signed)
+        tap.check("BAD_MEASUREMENT" in why, f"another launch: {why}")
+        lucca("idblock", "--measurement", digest, "--idkey", f"{folder}/id.pem", "--policy", "0xb0000", *signed)
+        why = refused_launch("--append", "right", *signed)
+        tap.check("POLICY_FAILURE" in why, f"another policy: {why}")
+
+
 CASES = [("the platform's certificates", chain),
          ("a SEV guest, from certificates to secret", lambda: whole_launch("sev", 1)),
          ("a SEV-ES guest's measurement", lambda: whole_launch("es", 5)),
-         ("launch images of SNP guests", snp_images)]
+         ("launch images of SNP guests", snp_images),
+         ("ID blocks of SNP guests", snp_id_block)]
 tap.run(CASES)
