@@ -320,6 +320,19 @@ def qmp():
         yield name, bytes([guest]) + "\n".join(calls).encode() + b"\n"
 
 
+# ---- fuzz_gdb: a byte on the guest, then packets by line, or framed as a client does it ----
+def gdb():
+    packets = [b"qSupported:multiprocess+", b"?", b"g", b"p10", b"P10=0000000000000000", b"m1000,10",
+               b"M1000,2:0102", b"X1000,2:}]a", b"Z1,1000,1", b"Z2,1000,8", b"z1,1000,1", b"vCont?",
+               b"vCont;s:1;c", b"c", b"s", b"Hg2", b"T1", b"qfThreadInfo", b"qThreadExtraInfo,1", b"qC",
+               b"qXfer:features:read:target.xml:0,fff", b"qRcmd," + b"view host".hex().encode(), b"g",
+               b"m1000,10", b"qRcmd," + b"view guest".hex().encode(), b"D", b"k"]
+    framed = b"".join(b"$" + p + b"#%02x" % (sum(p) & 255) for p in packets)
+    for name, guest in ("plain", 0), ("paged", 0x5C), ("sev", 0x49), ("snp", 0x5F):
+        yield name, bytes([guest]) + b"\n".join(packets)
+        yield name + "-framed", bytes([guest | 0x80]) + framed + b"\x03-+$broken"
+
+
 # ---- fuzz_attest_*: files that AMD's machines and key service made ----
 # ---- fuzz_guest_msg: (guest, type, VMPCK, length / 16, payload) ----
 def guest_msg():

@@ -470,6 +470,9 @@ void gdb_command(struct gdb *g, const char *text, size_t len)
 {
     struct call c = {.g = g, .end = text + len};
 
+    if (vm_state(g->vm) == VM_RUNNING) /* a client that will not wait: as if it had said ^C first */
+        vm_pause(g->vm);
+    g->running = false;
     for (size_t i = 0; i < COUNT(commands); i++) {
         size_t n = strlen(commands[i].name);
 

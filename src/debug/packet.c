@@ -82,9 +82,11 @@ enum packet_event packet_take(struct packet_reader *r, uint8_t byte)
         return PACKET_NOTHING;
     case SUM_HIGH:
         high = hex_digit((char)byte);
-        r->told = (uint8_t)(high << 4);
         r->state = high < 0 ? BETWEEN : SUM_LOW;
-        return high < 0 ? PACKET_BAD : PACKET_NOTHING;
+        if (high < 0)
+            return PACKET_BAD;
+        r->told = (uint8_t)(high << 4);
+        return PACKET_NOTHING;
     default:
         return finish(r, byte);
     }
