@@ -438,12 +438,9 @@ static void suspect_launch(struct owner *o, char text[TEXT_MAX])
     more.vcpus_max = more.vcpus_max ? more.vcpus_max : VCPUS_TRIED;
     if (attest_explain_if(&in, digest_fits, o, &more, &e, NULL) != ATTEST_OK)
         return;
-    for (unsigned i = 0; i < e.changes; i++) {
-        size_t at = i ? strlen(text) : 0;
-
-        snprintf(text + at, TEXT_MAX - at, "%s%s: %s, not %s", i ? "; " : "", e.change[i].what,
-                 e.change[i].needed, e.change[i].given);
-    }
+    for (unsigned i = 0, at = 0; i < e.changes && at < TEXT_MAX; i++)
+        at += (unsigned)snprintf(text + at, TEXT_MAX - at, "%s%s: %s, not %s", i ? "; " : "",
+                                 e.change[i].what, e.change[i].needed, e.change[i].given);
     attest_explanation_free(&e);
 }
 
