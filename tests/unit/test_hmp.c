@@ -104,6 +104,12 @@ static void lines_are_obeyed(void **state)
     assert_int_equal(vm.quits, 1);
     vm.state = VM_PRELAUNCH;
     expect("info status", "VM status: paused (prelaunch)\n");
+    expect("sev-inject-launch-secret AAEC c2VjcmV0 0x800000", "");
+    assert_int_equal(vm.header_len, 3);
+    assert_memory_equal(vm.header, "\0\1\2", 3);
+    assert_int_equal(vm.secret_len, 6);
+    assert_memory_equal(vm.secret, "secret", 6);
+    assert_int_equal(vm.secret_gpa, 0x800000);
     holds("info cpus", "CPU #1");
     expect("info name", "fake\n");
     holds("info mtree", "0000000100000000-00000001000fffff (prio 0, ram)");
@@ -127,6 +133,10 @@ static void lines_are_refused(void **state)
     refused("dump-guest-memory /tmp/x 1", "a length goes with the beginning");
     refused("dump-guest-memory /tmp/x 1 y", "'y' is not a number");
     refused("dump-guest-memory /nonexistent/x", "could not open '/nonexistent/x'");
+    refused("sev-inject-launch-secret AAEC c2VjcmV0", "guest physical address expected");
+    refused("sev-inject-launch-secret AAEC !!!! 0", "'!!!!' is not base64");
+    refused("sev-inject-launch-secret AAEC c2VjcmV0 x", "'x' is not a number");
+    refused("sev-inject-launch-secret AAEC c2VjcmV0 0 1", "'1' is more than");
     refused("info registers 2", "'2' is not -a or the number of a vCPU below 2");
     refused("info registers x", "'x' is not -a");
     refused("xp", "an address is missing");

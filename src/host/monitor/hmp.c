@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "host/vm/base64.h"
 
 #define MAX_LINE 4096u
 
@@ -161,6 +162,34 @@ COMMAND(dump)
     return detach ? job_start(c->m, path, range, &c->err) : job_run(c->m, path, range, &c->err);
 }
 
+/* As in QEMU, but for the address, which there the firmware may say. */
+COMMAND(inject_secret)
+{
+    const char *words[3];
+    uint8_t *bytes[2] = {NULL, NULL};
+    size_t len[2];
+    uint64_t gpa;
+    enum status s = OK;
+
+    for (size_t i = 0; i < COUNT(words); i++) {
+        words[i] = hmp_word(c);
+        if (!words[i])
+            return fail(&c->err, ERR_ARG,
+                        "sev-inject-launch-secret: packet header and secret in base64, and a guest "
+                        "physical address expected");
+    }
+    if (hmp_no_more(c) != OK || number(c, words[2], &gpa) != OK)
+        return c->err.code;
+    for (size_t i = 0; i < 2 && s == OK; i++)
+        if (!base64_decode(words[i], strlen(words[i]), &bytes[i], &len[i]))
+            s = fail(&c->err, ERR_FORMAT, "'%.40s' is not base64", words[i]);
+    if (s == OK)
+        s = vm_sev_secret(c->m->vm, bytes[0], len[0], bytes[1], len[1], gpa, &c->err);
+    free(bytes[0]);
+    free(bytes[1]);
+    return s;
+}
+
 static const struct hmp_command commands[] = {
     {"help", "?", "[command]", "list the commands, or say what one does", help},
     {"info", "", "[subject]", "say something about the machine; 'info' lists what", info},
@@ -174,6 +203,8 @@ static const struct hmp_command commands[] = {
     {"xp", "", "/fmt addr", "memory at a guest physical address", hmp_xp},
     {"dump-guest-memory", "", "[-d] file [begin length]",
      "all guest memory into an ELF core file; -d: and do not wait for it", dump},
+    {"sev-inject-launch-secret", "", "packet-header secret gpa",
+     "give a paused SEV guest the secret that its owner sealed for it", inject_secret},
 };
 
 COMMAND(help)
