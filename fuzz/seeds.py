@@ -451,6 +451,8 @@ def ghcb():
         0x80000011, 0x8000, 0x9000) + vmgexit(0x80000012, 0x8000, 0x9000, rax=0x8000, rbx=1)
     yield "create", SNP + vmgexit(0x80000013, 1 << 32 | 1, 0x8000, rax=1) + vmgexit(
         0x80000013, 1 << 32 | 2) + vmgexit(0x80000013, 1 << 32, 0x8000, rax=1) + init_sipi
+    yield "levels", SNP + vmgexit(0x80000013, 1 << 16, 0x8000, rax=1) + vmgexit(0x80000018, 1) + \
+        ghcb_msr(0x16) + vmgexit(0x80000013, 1 << 16 | 2)
     yield "raw", SNP + b"\2" + le("HB", 0x390, 8) + le("Q", 0x8000FFFD) + b"\2" + le(
         "HB", 0x3F0, 16) + b"\xFF" * 16
 

@@ -80,7 +80,7 @@ static void msr_of_information(void **state)
     assert_false(rig_crashed(&rig));
     stop();
     start(SEV_SNP);
-    assert_int_equal(rig_vmgexit(&rig, 0, 0x080), 3 << 12 | 0x081);
+    assert_int_equal(rig_vmgexit(&rig, 0, 0x080), 0x23 << 12 | 0x081);
     assert_int_equal(rig_vmgexit(&rig, 0, 0x010), ~UINT64_C(0xFFF) | 0x011);
     assert_int_equal(rig_vmgexit(&rig, 0, UINT64_C(1) << 32 | 0x016) >> 32, 1);
     stop();
@@ -119,7 +119,7 @@ static void msr_of_registration(void **state)
     assert_int_equal(rig.vcpu[0].ghcb, RIG_GHCB);
     begin(GHCB_FEATURES, 0, 0);
     ask();
-    answered(0, 3);
+    answered(0, 0x23);
     /* Another page, though it is shared as well. */
     assert_false(rig_crashed(&rig));
     rig_vmgexit(&rig, 0, LARGE_PAGE);
@@ -218,6 +218,7 @@ static const struct {
     {0x80000011, 0, true, 0},
     {0x80000012, 0, true, A | B},
     {0x80000013, UINT64_C(1) << 32 | 1, true, A},
+    {0x80000018, 1, true, 0},
     {0x8000FFFD, 0, false, 0},
 };
 
@@ -640,7 +641,7 @@ static void processors_are_created(void **state)
     static const struct {
         uint64_t info1, gpa, features;
     } bad[] = {
-        {TO(2, 0, 1), 0x8000, 1},     {TO(1, 1, 1), 0x8000, 1},
+        {TO(2, 0, 1), 0x8000, 1},     {TO(1, 4, 1), 0x8000, 1},
         {TO(1, 0, 3), 0x8000, 1},     {TO(1, 0, 1), 0x8000, 9},
         {TO(1, 0, 1), 0x8001, 1},     {TO(1, 0, 1), RIG_GHCB, 1},
         {TO(1, 0, 1), 0, 1},          {TO(1, 0, 1), RIG_MMIO, 1},
@@ -674,6 +675,44 @@ static void processors_are_created(void **state)
     send(APIC_MODE_INIT, 0);
     assert_true(vcpu_runnable(ap));
     assert_int_equal(ap->vmsa_spa, spa);
+    stop();
+}
+
+/* A VMPL below runs when it is asked for, with a GHCB and an MSR of its own, and comes back. */
+static void levels_take_turns(void **state)
+{
+    const uint64_t info = UINT64_C(2) << 48 | UINT64_C(1) << 32 | UINT64_C(51) << 24 | 1;
+    struct vcpu *v = &rig.vcpu[0];
+    uint64_t spa = 0, first;
+
+    start(SEV_SNP);
+    first = v->vmsa_spa;
+    assert_true(ram_to_spa(&rig.vm, 0x8000, &spa));
+    for (unsigned vmpl = 0; vmpl < 5; vmpl++) { /* its own, and those without a VMSA */
+        begin(GHCB_RUN_VMPL, vmpl, 0);
+        ask();
+        answered(GHCB_REFUSED, GHCB_BAD_INPUT);
+    }
+    create(TO(0, 1, 0), 0x8000, 1);
+    answered(0, 0);
+    assert_int_equal(v->vmsa_spa, first);
+    v->vmcb.control.interrupt_state = BIT(1);
+    begin(GHCB_RUN_VMPL, 1, 0);
+    ask();
+    answered(0, 0);
+    assert_int_equal(v->vmsa_spa, spa);
+    assert_int_equal(v->vmcb.control.ghcb_gpa, info);
+    assert_int_equal(v->vmcb.control.interrupt_state, 0);
+    assert_int_equal(v->ghcb, UINT64_MAX);
+    /* Back by the MSR; and there again, where the answer waits. */
+    assert_int_equal(rig_vmgexit(&rig, 0, 0x016), RIG_GHCB);
+    assert_int_equal(v->vmsa_spa, first);
+    assert_int_equal(v->vmcb.control.interrupt_state, BIT(1));
+    assert_int_equal(v->ghcb, RIG_GHCB);
+    assert_int_equal(rig_vmgexit(&rig, 0, UINT64_C(1) << 32 | 0x016), 0x017);
+    assert_int_equal(v->vmsa_spa, spa);
+    assert_int_equal(rig_vmgexit(&rig, 0, UINT64_C(3) << 32 | 0x016), UINT64_C(1) << 32 | 0x017);
+    assert_int_equal(rig_vmgexit(&rig, 0, UINT64_C(0xFF) << 32 | 0x016), UINT64_C(1) << 32 | 0x017);
     stop();
 }
 
@@ -759,6 +798,7 @@ int main(void)
         cmocka_unit_test(reset_hold_ends_by_sipi),
         cmocka_unit_test(jump_table),
         cmocka_unit_test(processors_are_created),
+        cmocka_unit_test(levels_take_turns),
         cmocka_unit_test(the_core_shows_interrupts_alone),
         cmocka_unit_test(rmp_faults_have_reasons),
     };

@@ -90,7 +90,7 @@ static bool vmsa_at(const struct vm *vm, uint64_t gpa, uint64_t *spa)
            rmp_is_private(vm, gpa);
 }
 
-static void destroy(struct vcpu *target)
+static void stop(struct vcpu *target)
 {
     target->vmsa_spa = target->next_vmsa = 0;
     target->held = AP_RUNS;
@@ -98,29 +98,49 @@ static void destroy(struct vcpu *target)
     target->waits_sipi = target->yield = true;
 }
 
+static void start(struct vcpu *target, unsigned vmpl, uint64_t spa)
+{
+    trace_start(target, "creation");
+    target->vmpl = vmpl;
+    vcpu_start_vmsa(target, spa);
+    target->next_vmsa = 0;
+    target->started = true;
+    target->waits_sipi = false;
+}
+
+/* A processor that is at another level takes the new one when it is told to run it. */
+static void create(struct vcpu *target, unsigned vmpl, uint64_t spa, unsigned request)
+{
+    bool idle = target->waits_sipi || !target->vmsa_spa;
+
+    if (vmpl != target->vmpl && !(idle && request == CREATE))
+        target->level[vmpl] = (struct vcpu_level){
+            .vmsa_spa = spa, .ghcb_msr = ghcb_sev_info(target->vm), .ghcb = UINT64_MAX};
+    else if (request == CREATE_ON_INIT)
+        target->next_vmsa = spa;
+    else
+        start(target, vmpl, spa);
+}
+
 void ap_create(struct ghcb_call *call)
 {
     struct vm *vm = call->v->vm;
     uint32_t id = APIC_ID(call->info1);
     struct vcpu *target = id < vm->cfg.vcpus ? &vm->vcpu[id] : NULL;
-    unsigned request = REQUEST(call->info1);
+    unsigned request = REQUEST(call->info1), vmpl = VMPL(call->info1);
     uint64_t spa = 0;
 
-    if (!target || VMPL(call->info1) || request > DESTROY) {
+    if (!target || vmpl >= MIN(VCPU_LEVELS, vm->host->chip->vmpls) || request > DESTROY) {
         ghcb_refuse(call, GHCB_BAD_INPUT);
     } else if (request == DESTROY) {
-        destroy(target);
+        target->level[vmpl].vmsa_spa = 0;
+        if (vmpl == target->vmpl)
+            stop(target);
     } else if (!GHCB_HAS(call, rax)) {
         ghcb_refuse(call, GHCB_MISSING_INPUT);
     } else if (call->page.rax != vm->sev_features || !vmsa_at(vm, call->info2, &spa)) {
         ghcb_refuse(call, GHCB_BAD_INPUT);
-    } else if (request == CREATE_ON_INIT) {
-        target->next_vmsa = spa;
     } else {
-        trace_start(target, "creation");
-        vcpu_start_vmsa(target, spa);
-        target->next_vmsa = 0;
-        target->started = true;
-        target->waits_sipi = false;
+        create(target, vmpl, spa, request);
     }
 }

@@ -145,7 +145,9 @@ void exit_vmgexit(struct vcpu *v)
 
 uint64_t ghcb_features(const struct vm *vm)
 {
-    return vm->cfg.sev == SEV_SNP ? GHCB_FEATURE_SNP | GHCB_FEATURE_AP_CREATION : 0;
+    if (vm->cfg.sev != SEV_SNP)
+        return 0;
+    return GHCB_FEATURE_SNP | GHCB_FEATURE_AP_CREATION | GHCB_FEATURE_MULTI_VMPL;
 }
 
 /* ---- termination (GHCB 2.3.1, 4.1.14) -------------------------------------------------------- */

@@ -94,6 +94,7 @@ enum ghcb_event {
     GHCB_GUEST_REQUEST = 0x80000011,
     GHCB_EXT_GUEST_REQUEST = 0x80000012,
     GHCB_AP_CREATION = 0x80000013,
+    GHCB_RUN_VMPL = 0x80000018,
     GHCB_FEATURES = 0x8000FFFD,
     GHCB_TERMINATE = 0x8000FFFE,
     GHCB_UNSUPPORTED = 0x8000FFFF,
@@ -102,6 +103,7 @@ enum ghcb_event {
 /* Hypervisor features. */
 #define GHCB_FEATURE_SNP         (UINT64_C(1) << 0)
 #define GHCB_FEATURE_AP_CREATION (UINT64_C(1) << 1)
+#define GHCB_FEATURE_MULTI_VMPL  (UINT64_C(1) << 5)
 
 /* SW_EXITINFO1 31:0, and with GHCB_REFUSED the reason in SW_EXITINFO2. */
 enum ghcb_answer { GHCB_OK, GHCB_EXCEPTION, GHCB_REFUSED };

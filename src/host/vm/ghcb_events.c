@@ -226,6 +226,12 @@ static void guest_request(struct ghcb_call *call)
         GHCB_PUT(call, rbx, req.data_pages);
 }
 
+static void run_vmpl(struct ghcb_call *call)
+{
+    if (call->info1 >= VCPU_LEVELS || !vcpu_run_vmpl(call->v, (unsigned)call->info1))
+        ghcb_refuse(call, GHCB_BAD_INPUT);
+}
+
 static void features(struct ghcb_call *call)
 {
     ghcb_result(call, ghcb_features(call->v->vm));
@@ -293,6 +299,7 @@ static const struct ghcb_row {
      NULL},
     /* RAX, the features, is for requests that create: checked there. */
     {GHCB_AP_CREATION, "ap-creation", SEV_SNP, 0, ap_create, NULL},
+    {GHCB_RUN_VMPL, "run-vmpl", SEV_SNP, 0, run_vmpl, NULL},
     {GHCB_FEATURES, "features", SEV_ES, 0, features, NULL},
     {GHCB_TERMINATE, "terminate", SEV_ES, 0, terminate, NULL},
     {GHCB_UNSUPPORTED, "unsupported-event", SEV_ES, 0, unsupported, NULL},

@@ -60,10 +60,13 @@ static uint64_t page_state(struct vcpu *v, uint64_t msr)
     return GHCB_MSR_PSC | (done ? 0 : ERROR_32);
 }
 
-/* Not offered: every VMPL but the guest's own is empty. */
+/* The level that asked finds its answer when it runs again; what this returns is the other's. */
 static uint64_t run_vmpl(struct vcpu *v, uint64_t msr)
 {
-    return GHCB_MSR_VMPL | ERROR_32;
+    v->vmcb.control.ghcb_gpa = GHCB_MSR_VMPL;
+    if (!vcpu_run_vmpl(v, (unsigned)(msr >> 32 & 0xFF)))
+        return GHCB_MSR_VMPL | ERROR_32;
+    return v->vmcb.control.ghcb_gpa;
 }
 
 static uint64_t features(struct vcpu *v, uint64_t msr)

@@ -89,6 +89,13 @@ struct sev_guest {
 /* How an application processor of a guest with encrypted state waits for its SIPI. */
 enum ap_hold { AP_RUNS, AP_HELD_BY_PAGE, AP_HELD_BY_MSR };
 
+/* What stays of a vCPU's privilege level while another one runs. */
+struct vcpu_level {
+    uint64_t vmsa_spa; /* 0: none */
+    uint64_t ghcb_msr, ghcb, interrupt_state;
+};
+#define VCPU_LEVELS 4u
+
 struct vcpu {
     struct vm *vm;
     unsigned index;
@@ -109,6 +116,8 @@ struct vcpu {
     bool started;       /* its launch VMSA has run */
     uint64_t next_vmsa; /* SNP: SPA of the one to start at the next INIT; 0: none */
     uint64_t xcr0, dr7;
+    unsigned vmpl; /* SNP: the level that runs ... */
+    struct vcpu_level level[VCPU_LEVELS]; /* ... and those that do not */
     bool yield; /* gave up the rest of its slice */
     bool flush; /* the next VMRUN flushes its TLB */
     uint64_t mtrr_var[16], mtrr_fixed[11], mtrr_def_type;
@@ -302,6 +311,8 @@ bool msr_access(struct vcpu *v, uint32_t msr, bool write, uint64_t *value) MUST_
  */
 
 void ap_take_init_and_sipi(struct vcpu *v);
+/* The vCPU goes on at another privilege level, where that has a VMSA. */
+bool vcpu_run_vmpl(struct vcpu *v, unsigned vmpl);
 
 /* ---- guest linear memory in the host's view (walk.c) ----------------------------------------- */
 

@@ -153,9 +153,34 @@ void vcpu_start_vmsa(struct vcpu *v, uint64_t vmsa_spa)
     v->flush = true;
 }
 
+/* Each level has a VMSA and a GHCB of its own; interrupts go to the one that runs (APM2 15.36.8).
+ */
+bool vcpu_run_vmpl(struct vcpu *v, unsigned vmpl)
+{
+    struct vmcb_control *c = &v->vmcb.control;
+    struct vcpu_level *to;
+
+    if (vmpl >= VCPU_LEVELS || vmpl == v->vmpl || !v->level[vmpl].vmsa_spa)
+        return false;
+    v->level[v->vmpl] = (struct vcpu_level){.vmsa_spa = v->vmsa_spa,
+                                            .ghcb_msr = c->ghcb_gpa,
+                                            .ghcb = v->ghcb,
+                                            .interrupt_state = c->interrupt_state};
+    to = &v->level[vmpl];
+    v->vmsa_spa = to->vmsa_spa;
+    c->ghcb_gpa = to->ghcb_msr;
+    v->ghcb = to->ghcb;
+    c->interrupt_state = to->interrupt_state;
+    v->vmpl = vmpl;
+    v->flush = true;
+    return true;
+}
+
 static void power_on_encrypted(struct vcpu *v)
 {
     memset(&v->vmcb, 0, sizeof(v->vmcb));
+    memset(v->level, 0, sizeof(v->level));
+    v->vmpl = v->vm->cfg.vmpl;
     vcpu_start_vmsa(v, v->vmsa_spa);
     msr_reset(v);
     v->started = v->index == 0;
