@@ -47,10 +47,11 @@ static void exit_pause(struct vcpu *v)
     v->yield = true;
 }
 
-/* The NMI handler is about to return: the next NMI may come. */
+/* The NMI handler is about to return: the next NMI may come once it has. */
 static void exit_iret(struct vcpu *v)
 {
-    v->nmi_masked = false;
+    v->nmi_returns = true;
+    v->nmi_iret = v->vmcb.save.rip;
     v->vmcb.control.intercept3 &= ~INTERCEPT_BIT(VMEXIT_IRET);
 }
 

@@ -109,6 +109,8 @@ struct vcpu {
     struct vmcb vmcb;  /* as it is in DRAM after #VMEXIT; written back before VMRUN */
     bool halted, waits_sipi;
     bool nmi_masked;
+    bool nmi_returns; /* its handler is at the IRET at nmi_iret, which ends the masking */
+    uint64_t nmi_iret;
     /* Guests with encrypted state: what they told by their GHCB, and how their APs start. */
     uint64_t ghcb;      /* SNP: GPA that is registered; UINT64_MAX: none */
     uint64_t held_ghcb; /* with AP_HELD_BY_PAGE */

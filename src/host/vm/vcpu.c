@@ -147,7 +147,7 @@ void vcpu_start_vmsa(struct vcpu *v, uint64_t vmsa_spa)
     v->vmcb.control.ghcb_gpa = ghcb_sev_info(v->vm);
     v->ghcb = UINT64_MAX;
     v->held = AP_RUNS;
-    v->halted = v->nmi_masked = false;
+    v->halted = v->nmi_masked = v->nmi_returns = false;
     v->xcr0 = 1;
     v->dr7 = DR7_RESET;
     v->flush = true;
@@ -228,7 +228,7 @@ void vcpu_init_state(struct vcpu *v, bool power_on)
     cpu_gprs(v->core)[RDX] = id[0];
     if (power_on)
         msr_reset(v);
-    v->halted = v->waits_sipi = v->nmi_masked = false;
+    v->halted = v->waits_sipi = v->nmi_masked = v->nmi_returns = false;
     v->flush = true;
     (void)!soc_write(v->vm->host->soc, v->vmcb_spa, &v->vmcb, sizeof(v->vmcb));
     cpu_vmload(v->core, v->vmcb_spa);
@@ -537,13 +537,15 @@ void vcpu_run(struct vcpu *v, uint64_t insns)
         vm_crash(v->vm, "vCPU %u: its VMCB cannot be written", v->index);
         return;
     }
-    cpu_timer(v->core, insns);
+    cpu_timer(v->core, v->nmi_returns ? 1 : insns);
     cpu_vmrun(v->core, v->vmcb_spa);
     if (!soc_read(soc, v->vmcb_spa, &v->vmcb, VMCB_BYTES)) {
         vm_crash(v->vm, "vCPU %u: its VMCB cannot be read", v->index);
         return;
     }
     c->eventinj = 0;
+    if (v->nmi_returns && v->vmcb.save.rip != v->nmi_iret) /* the IRET is done */
+        v->nmi_returns = v->nmi_masked = false;
     if (V_TPR(c->vintr) != cr8)
         lapic_set_cr8(v->lapic, V_TPR(c->vintr) & 15);
     vcpu_exit(v);
