@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -26,6 +27,38 @@ def lucca(*args, status=0, cwd=None):
                           stdin=subprocess.DEVNULL, check=False)
     tap.equal(done.returncode, status, f"status of lucca {' '.join(args)} ({done.stdout}{done.stderr})")
     return done.stdout
+
+
+def conforms(value, schema, root, where):
+    """As much of JSON Schema as docs/schema/launch.json speaks; another word is an error."""
+    kinds = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
+    if "$ref" in schema:
+        conforms(value, root["$defs"][schema["$ref"].rsplit("/", 1)[1]], root, where)
+        return
+    unknown = set(schema) - {"description", "type", "required", "additionalProperties", "properties", "items",
+                             "enum", "pattern"}
+    tap.check(not unknown, f"{where}: the schema says {unknown}")
+    tap.check("enum" not in schema or value in schema["enum"], f"{where}: {value!r} is none of {schema.get('enum')}")
+    tap.check("type" not in schema or type(value) is kinds[schema["type"]], f"{where}: {value!r} is no {schema.get('type')}")
+    tap.check("pattern" not in schema or re.search(schema["pattern"], value), f"{where}: {value!r}")
+    if isinstance(value, dict):
+        tap.equal([k for k in schema["required"] if k not in value], [], f"{where}: what is missing")
+        tap.equal([k for k in value if k not in schema["properties"]], [], f"{where}: what the schema does not have")
+        for key, member in value.items():
+            conforms(member, schema["properties"][key], root, f"{where}.{key}")
+    if isinstance(value, list):
+        for i, member in enumerate(value):
+            conforms(member, schema["items"], root, f"{where}[{i}]")
+
+
+def lucca_json(kind, *args, status=0):
+    """The answer, which is what the published schema says."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/schema/launch.json"),
+              encoding="utf-8") as f:
+        schema = json.load(f)
+    answer = json.loads(lucca(*args, "--json", status=status))
+    conforms(answer, schema["$defs"][kind], schema, kind)
+    return answer
 
 
 def refusal(*args):
@@ -47,7 +80,7 @@ def vector(v):
     tap.equal(lucca(*words).strip(), v["launch_digest"], "the digest")
     tap.equal(base64.b64decode(lucca(*words, "--output-format", "base64")).hex(), v["launch_digest"],
               "the digest in base64")
-    said = json.loads(lucca(*words, "--json", "--verbose"))
+    said = lucca_json("measure", *words, "--verbose")
     tap.equal((said["mode"], said["digest"]), (MODES[v["mode"]], v["launch_digest"]), "the digest in JSON")
     tap.check(said["pieces"][0]["name"] == "firmware" or "ovmf_hash" in v, f"pieces: {said['pieces']}")
 
@@ -70,7 +103,7 @@ def explanations(vectors):
     said = lucca(*words, "--explain", four, status=5)
     for change in ("command line (--append): empty", "0x21 (with debug swap", "vCPUs (--vcpus): 4, not 1"):
         tap.check(change in said, f"no '{change}' in: {said}")
-    found = json.loads(lucca(*words, "--explain", base64.b64encode(bytes.fromhex(four)).decode(), "--json", status=5))
+    found = lucca_json("explain", *words, "--explain", base64.b64encode(bytes.fromhex(four)).decode(), status=5)
     tap.equal((found["matches"], found["explanation"]["found"], len(found["explanation"]["changes"])),
               (False, True, 3), "the explanation in JSON")
     own = lucca(*words).strip()
@@ -97,7 +130,7 @@ def images():
         lucca(*words, "--guest-features", "0x21", "--save-image", f"{folder}/b")
         said = lucca("measure", "--launch-image", f"{folder}/a", "--explain", f"{folder}/b", status=5)
         tap.check("VMSA of vCPU 0 (page 0xfffffffff000), SEV_FEATURES: 0x1 here, 0x21 there" in said, said)
-        said = json.loads(lucca(*words, "--explain", f"{folder}/b", "--json", status=5))
+        said = lucca_json("explain", *words, "--explain", f"{folder}/b", status=5)
         tap.equal((said["difference"]["field"], said["difference"]["values"]), ("SEV_FEATURES", ["0x1", "0x21"]),
                   "the difference in JSON")
         lucca(*words[:-2], "--vcpus", "3", "--dump-vmsa", cwd=folder)
@@ -138,6 +171,10 @@ def legacy():
     asked = [*words, "--launch-measure-blob", measured]
     lucca(*asked, "--vcpus", "2", "--kernel", "/dev/null", "--append", "a\n")
     said = lucca(*asked, "--vcpus", "3", "--kernel", "/dev/null", "--append", "a", status=5)
+    lucca_json("measurement", *asked, "--vcpus", "2", "--kernel", "/dev/null", "--append", "a", status=5)
+    chain = lucca_json("verify_chain", "owner", "verify-chain",
+                       *(f"{DATA}/sev-legacy/rome/{name}.cert" for name in ("ark", "ask", "cek", "oca", "pek", "pdh")))
+    tap.equal((chain["verdict"], chain["product"]), ("good", "Rome"), "AMD's chain")
     tap.check("with a line feed at its end, not 'a'; vCPUs (--vcpus): 2, not 3" in said, said)
     said = lucca(*asked, "--max-vcpus", "2", "--vcpus", "2", "--kernel", "/dev/null", "--append", "another", status=5)
     tap.check("nothing but another launch" in said, said)
@@ -182,8 +219,9 @@ def id_blocks():
         signed(folder, f"{folder}/author.pem", auth[0x240:0x240 + 0x404], 0x680, auth)
         tap.equal(said["id-key-digest"], hashlib.sha384(auth[0x240:0x240 + 0x404]).hexdigest(), "the ID key's digest")
         lucca(*make, "--id-block", f"{folder}/b", "--id-auth", f"{folder}/a", "--output-format", "raw")
-        tap.equal(json.loads(lucca("idblock", "show", f"{folder}/b", f"{folder}/a", "--json"))["author_key_enabled"],
+        tap.equal(lucca_json("id_block_fields", "idblock", "show", f"{folder}/b", f"{folder}/a")["author_key_enabled"],
                   True, "the author's key")
+        lucca_json("id_block", *make)
         with open(f"{folder}/b", "r+b") as f:
             f.seek(0x54)
             f.write(b"\1")  # another guest SVN
