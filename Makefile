@@ -10,7 +10,8 @@ all: $(BUILD)/build.ninja
 
 $(BUILD)/build.ninja: meson.build
 	@tools/packages build
-	@meson setup $(BUILD) --prefix=$(PREFIX) -Dbuildtype=release -Db_ndebug=false >/dev/null
+	@said=$$(meson setup $(BUILD) --prefix=$(PREFIX) -Dbuildtype=release -Db_ndebug=false 2>&1) || \
+		{ echo "$$said" | tail -n 5; exit 1; }
 
 demo: all
 	@tools/packages demo
