@@ -336,6 +336,12 @@ enum status launch_options_check(struct launch_options *o, struct error *err)
     return check_signature(o, err);
 }
 
+/* Files do not tell whether an SVSM is among an SNP guest's pages. */
+static enum attest_mode file_mode(enum attest_mode mode)
+{
+    return mode == ATTEST_SNP_SVSM ? ATTEST_SNP : mode;
+}
+
 enum status launch_options_image(struct launch_options *o, struct error *err)
 {
     struct attest_error why;
@@ -356,7 +362,7 @@ enum status launch_options_image(struct launch_options *o, struct error *err)
         s = attest_error_to(err, &why);
         return o->image_path ? fail_at(err, o->image_path) : s;
     }
-    if (o->image_path && o->has_mode && o->in.mode != attest_image_mode(o->image))
+    if (o->image_path && o->has_mode && file_mode(o->in.mode) != attest_image_mode(o->image))
         return fail(err, ERR_ARG, "'%s' is a launch in mode %s, not %s", o->image_path,
                     mode_name(attest_image_mode(o->image)), mode_name(o->in.mode));
     return OK;
