@@ -8,6 +8,7 @@ LUCCA_TEST_FULL=1: every kernel with one processor and four on every chip
 import base64
 import hashlib
 import itertools
+import json
 import os
 import re
 import struct
@@ -17,6 +18,7 @@ import tempfile
 
 import guests
 import tap
+from machine import Machine
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CHIPS = ["milan", "genoa", "turin"]
@@ -261,6 +263,56 @@ def wrong_identity(lucca):
                   "not the one in --id-block" in done.stderr, f"it says: {done.stderr}")
 
 
+REBOOT = """
+if [ -e /root/once ]; then echo "second start"; poweroff; fi
+seq 10 >/root/once
+sync
+mount -o remount,ro /
+echo "first start"
+echo b >/proc/sysrq-trigger
+sleep 100
+"""
+
+
+def reboot(lucca):
+    with tempfile.TemporaryDirectory(prefix="lucca-test-") as folder:
+        kernel = guests.tool("kernel", "6.12-cloud")
+        image = guests.initrd(folder, "6.12-cloud", REBOOT)
+        with Machine(lucca, ["--kernel", f"{kernel}/vmlinuz", "--initrd", image, "--append",
+                             "console=ttyS0 panic=-1 root=/dev/vda", "--drive",
+                             f"file={guests.overlay(folder)}", "--sev", "snp", "--cpus", "2", "--memory",
+                             "384M"], qmp=False) as m:
+            tap.equal(m.wait(120), 0, f"exit status ({m.stderr().strip()})")
+            for words in "first start\n", "second start\n":
+                tap.equal(m.text.count(words), 1, words)
+            tap.equal(m.text.count(BANNER), 2, "kernels that tell of encryption")
+
+
+def together(lucca):
+    """One of each kind, and a second with SNP, on one host."""
+    modes = {"off": None, "sev": "AMD SEV", "es": "AMD SEV SEV-ES", "snp": "AMD SEV SEV-ES SEV-SNP",
+             "snp-too": "AMD SEV SEV-ES SEV-SNP"}
+    with tempfile.TemporaryDirectory(prefix="lucca-test-") as folder:
+        kernel = guests.tool("kernel", "6.1-cloud")
+        image = guests.initrd(folder, "6.1-cloud", "poweroff\n")
+        for mode in modes:
+            os.mkdir(f"{folder}/{mode}")
+            with open(f"{folder}/{mode}.json", "w", encoding="ascii") as f:
+                json.dump({"kernel": f"{kernel}/vmlinuz", "initrd": image, "sev": mode.removesuffix("-too"),
+                           "append": "console=ttyS0 panic=-1 root=/dev/vda", "memory": "256M",
+                           "drive": [f"file={guests.overlay(f'{folder}/{mode}')}"],
+                           "serial": f"file:{folder}/{mode}.console", "no-reboot": True}, f)
+        done = subprocess.run([lucca, "run", *(f"{folder}/{mode}.json" for mode in modes)], check=False,
+                              capture_output=True, text=True, timeout=300)
+        tap.equal((done.returncode, done.stderr), (0, ""), "status and errors")
+        for mode, banner in modes.items():
+            with open(f"{folder}/{mode}.console", encoding="utf-8", errors="replace") as f:
+                text = f.read()
+            found = re.findall(r"Features active: (.*)", text)
+            tap.equal(found, [banner] if banner else [], f"what the guest {mode} tells of encryption")
+            tap.check("reboot: Power down" in text, f"the guest {mode} ends: {text[-500:]}")
+
+
 def main():
     lucca = sys.argv[1]
     logs = sys.argv[2] if len(sys.argv) > 2 else tempfile.mkdtemp(prefix="lucca-consoles-")
@@ -273,7 +325,9 @@ def main():
              for row in rows if not only or all(str(value) in only for value in row)]
     if not only or "attest" in only:
         cases += [("reports, keys and digests", lambda: attest(lucca)),
-                  ("a wrong ID block is refused", lambda: wrong_identity(lucca))]
+                  ("a wrong ID block is refused", lambda: wrong_identity(lucca)),
+                  ("a reboot launches anew", lambda: reboot(lucca)),
+                  ("guests of every kind on one host", lambda: together(lucca))]
     tap.run(cases)
 
 

@@ -118,6 +118,12 @@ static enum status make_context(struct vm *vm, struct error *err)
     return OK;
 }
 
+/* As the launch image has them. */
+static const char *const page_names[] = {[SNP_PAGE_NORMAL] = "normal",
+                                         [SNP_PAGE_ZERO] = "zero",
+                                         [SNP_PAGE_SECRETS] = "secrets",
+                                         [SNP_PAGE_CPUID] = "cpuid"};
+
 static enum status update(struct vm *vm, uint64_t spa, bool large, enum snp_page_type type,
                           enum sev_status *status, struct error *err)
 {
@@ -156,6 +162,9 @@ static enum status launch_page(struct vm *vm, uint64_t gpa, bool large, enum snp
 
     if (!rmp_make_pre_guest(vm, gpa, large) || !ram_to_spa(vm, gpa, &spa))
         return fail(err, ERR_STATE, "the page at %" PRIx64 " cannot be assigned to the guest", gpa);
+    if (tracing(TRACE_SEV))
+        trace(TRACE_SEV, "launch gpa=0x%" PRIx64 " pages=%u type=%s", gpa, large ? 512 : 1,
+              page_names[type]);
     s = update(vm, spa, large, type, &status, err);
     if (s != OK && type == SNP_PAGE_CPUID && status == SEV_INVALID_PARAM)
         s = again(vm, spa, err);
@@ -243,12 +252,7 @@ static enum status launch_one(struct vm *vm, struct launch_image *image, uint64_
 static enum status describe_one(struct vm *vm, struct launch_image *image, uint64_t gpa, bool large,
                                 const struct boot_region *r, struct error *err)
 {
-    static const char *const names[] = {[SNP_PAGE_NORMAL] = "normal",
-                                        [SNP_PAGE_ZERO] = "zero",
-                                        [SNP_PAGE_SECRETS] = "secrets",
-                                        [SNP_PAGE_CPUID] = "cpuid"};
-
-    return launch_image_add(image, names[type_of(r)], gpa, large ? LARGE_PAGE : PAGE,
+    return launch_image_add(image, page_names[type_of(r)], gpa, large ? LARGE_PAGE : PAGE,
                             r ? r->what : "memory", NULL, err);
 }
 
@@ -520,7 +524,7 @@ bool snp_forward_request(struct vm *vm, struct snp_request *req)
     }
     if (req->extended && !shared_pages(vm, req->data_gpa, need))
         return false;
-    if (forward(vm, req, &err) != OK || (req->extended && !give_certs(vm, req))) {
+    if (forward(vm, req, &err) != OK || (req->extended && !req->fw_error && !give_certs(vm, req))) {
         warn("%s: %s", vm->cfg.name, err.text);
         req->fw_error = SEV_HWERROR_PLATFORM;
     }
