@@ -24,6 +24,9 @@ int cmd_kds(int argc, char **argv);
 int cmd_measure(int argc, char **argv);
 int cmd_idblock(int argc, char **argv);
 int cmd_owner(int argc, char **argv);
+int cmd_report(int argc, char **argv);
+int cmd_policy(int argc, char **argv);
+int cmd_certs(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 

@@ -14,6 +14,9 @@ const struct command commands[] = {
     {"measure", "compute the digest of a launch, or say why it is another", cmd_measure},
     {"idblock", "sign ID blocks of SEV-SNP guests", cmd_idblock},
     {"owner", "verify a SEV platform, make sessions, check measurements, seal secrets", cmd_owner},
+    {"report", "show and verify attestation reports of SEV-SNP guests", cmd_report},
+    {"policy", "say what a report must say", cmd_policy},
+    {"certs", "get, keep and verify the certificates of reports", cmd_certs},
     {"version", "say which version this is", cmd_version},
     {"help", "say what there is, or how a command is used", cmd_help},
 };
