@@ -236,6 +236,8 @@ static void ended(struct rig *r)
                  (unsigned long long)box64(vm, 0, offsetof(struct victim_slot, vc_error)));
         else if (strstr(why, "reason set 1, code 2"))
             came(r, "guest ends itself: CF is 1");
+        else if (strstr(why, "reason set 2, code 13"))
+            came(r, "guest ends itself: #GP");
         else
             continue;
         return;
@@ -514,9 +516,7 @@ static void vmpl3_validates(struct rig *r)
     if (ask(r, 1, VICTIM_ACCEPT, PAGE_A, 1, true, &answer))
         came(r, "it does");
     else
-        came(r, strstr(board_fate(vm_board(r->aim.vm))->why, "reason set 2, code 13")
-                    ? "#GP"
-                    : board_fate(vm_board(r->aim.vm))->why);
+        ended(r);
 }
 
 static void writes_running_vmsa(struct rig *r)

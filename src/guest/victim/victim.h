@@ -5,7 +5,7 @@
 #define LUCCA_GUEST_VICTIM_H
 
 #define VICTIM_BOX   0x300000 /* GPA of the shared page */
-#define VICTIM_READY 0x59444552u
+#define VICTIM_READY 0x59444552
 #define VICTIM_SLOT  64
 #define VICTIM_R15   0x600D /* R15 while it waits */
 
