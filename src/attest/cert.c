@@ -282,6 +282,7 @@ static void take_tcb(struct attest_cert *c)
     for (unsigned p = 0; p < ATTEST_TCB_PARTS; p++)
         if (attest_tcb_has(c->tcb.layout, p))
             c->tcb.part[p] = c->spl[arcs[p]];
+    tcb_encode(&c->tcb);
 }
 
 static enum attest_status take_names(struct attest_cert *c, struct attest_error *err)

@@ -22,6 +22,8 @@ void line_hex(struct line *l, const uint8_t *bytes, size_t len);
 /* "2022-12-23T00:00:00Z" */
 void line_time(struct line *l, int64_t at);
 void line_tcb(struct line *l, const struct attest_tcb *tcb);
+/* `raw` by layout and parts. */
+void tcb_encode(struct attest_tcb *tcb);
 #define LINE_OVER(buffer)                                                                          \
     ((struct line){.text = memset(buffer, 0, 1), .size = sizeof(buffer), .len = 0})
 

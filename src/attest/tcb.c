@@ -94,6 +94,17 @@ void attest_tcb_decode(struct attest_tcb *tcb, const uint8_t raw[8], enum attest
     }
 }
 
+void tcb_encode(struct attest_tcb *tcb)
+{
+    memset(tcb->raw, 0, sizeof(tcb->raw));
+    for (unsigned p = 0; p < ATTEST_TCB_PARTS; p++) {
+        int at = byte_of(tcb->layout, p);
+
+        if (at >= 0)
+            tcb->raw[at] = tcb->part[p];
+    }
+}
+
 bool attest_tcb_at_most(const struct attest_tcb *a, const struct attest_tcb *b)
 {
     if (a->layout != b->layout || a->layout == ATTEST_LAYOUT_UNKNOWN)

@@ -112,6 +112,8 @@ static void judge_chip(struct judge *j)
         return;
     }
     line_hex(&w, leaf->hwid, leaf->hwid_len);
+    if (!leaf->hwid_len)
+        line_add(&w, "a hardware id in the certificate");
     line_hex(&f, r->chip_id, sizeof(r->chip_id));
     DECIDE(j,
            leaf->hwid_len && memcmp(r->chip_id, leaf->hwid, leaf->hwid_len) == 0 &&

@@ -229,6 +229,19 @@ enum status fetch_vcek(struct fetcher *f, const struct wanted *w, const struct s
     return s;
 }
 
+/* What came is what was asked for, and nothing else. */
+static bool is_answer(const struct attest_certs *got, enum attest_kds what, enum attest_product p)
+{
+    const struct attest_crl *crl = attest_certs_crl_at(got, 0);
+    size_t certs = attest_certs_count(got), crls = attest_certs_crl_count(got);
+    bool vlek = what == ATTEST_KDS_VLEK_CHAIN;
+
+    if (what == ATTEST_KDS_VCEK_CRL || what == ATTEST_KDS_VLEK_CRL)
+        return !certs && crls == 1 && crl->product == p;
+    return certs == 2 && !crls && attest_certs_find(got, ATTEST_CERT_ARK, p) &&
+           attest_certs_find(got, vlek ? ATTEST_CERT_ASVK : ATTEST_CERT_ASK, p);
+}
+
 static enum status fetch_and_keep(struct fetcher *f, enum attest_kds what,
                                   enum attest_product product, bool vlek, const struct store *store,
                                   struct attest_certs *bag, struct error *err)
@@ -242,6 +255,9 @@ static enum status fetch_and_keep(struct fetcher *f, enum attest_kds what,
     if (attest_kds_path(what, product, NULL, NULL, path, sizeof(path), &why) != ATTEST_OK)
         return attest_error_to(err, &why);
     s = get_bag(f, path, &got, &http, err);
+    if (s == OK && !is_answer(got, what, product))
+        s = fail(err, ERR_FORMAT, "%s%s: what came is another certificate or list",
+                 f->url ? f->url : KDS_URL, path);
     if (s == OK)
         s = keep(got, vlek ? "vlek" : "vcek", store, bag, err);
     attest_certs_free(got);
