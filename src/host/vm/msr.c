@@ -190,7 +190,8 @@ static const struct msr_row {
     {.first = 0x2FF, .last = 0x2FF, .name = "MTRR", .read = read_mtrr, .write = write_mtrr},
     /* Only told by the GHCB, as it does not exit. */
     {.first = 0xC0000103, .last = 0xC0000103, .name = "TSC_AUX", .memory = 8},
-    /* Every AMD processor has these counters, so test kernels stop them unasked. They never count. */
+    /* Every AMD processor has these counters, so test kernels stop them unasked. They never count.
+     */
     {.first = 0xC0010000, .last = 0xC0010007, .name = "PERF_CTL, PERF_CTR", .write = drop_write},
     {.first = 0xC0010010, .last = 0xC0010010, .name = "SYSCFG", .write = drop_write},
     {.first = 0xC0010015,
