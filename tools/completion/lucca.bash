@@ -5,12 +5,12 @@ _lucca()
     local command=${COMP_WORDS[1]}
 
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "run monitor platform kds measure idblock owner version help" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "run monitor platform kds measure idblock owner report policy certs version help" -- "$cur")
         return
     fi
     case $command in
     run) _lucca_run "$cur" "$prev" ;;
-    help) mapfile -t COMPREPLY < <(compgen -W "run monitor platform kds measure idblock owner" -- "$cur") ;;
+    help) mapfile -t COMPREPLY < <(compgen -W "run monitor platform kds measure idblock owner report policy certs" -- "$cur") ;;
     platform)
         if ((COMP_CWORD == 2)); then
             mapfile -t COMPREPLY < <(compgen -W "create list show certs delete" -- "$cur")
@@ -32,6 +32,7 @@ _lucca()
         fi
         ;;
     measure | idblock | owner) _lucca_owner "$cur" "$prev" "$command" ;;
+    report | policy | certs) _lucca_attest "$cur" "$prev" "$command" "${COMP_WORDS[2]}" ;;
     *) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     esac
 }
@@ -64,6 +65,42 @@ _lucca_owner()
             esac
         elif [[ $3 == idblock && $COMP_CWORD == 2 ]]; then
             words="show digest"
+        fi
+        ;;
+    esac
+    if [[ $words ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+    else
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+    fi
+}
+
+_lucca_attest()
+{
+    local cur=$1 words=
+    local trust="--at --root --trust-emulated --chain --crl"
+
+    case $2 in
+    report) words="show verify schema" ;;
+    policy) words="explain init schema" ;;
+    certs) words="fetch show verify import check" ;;
+    --format) words="auto raw hex base64 extended msg hcl trustee" ;;
+    --product) words="milan genoa turin" ;;
+    --at | --kds | --patience | --chip-id | --tcb | --within) return ;;
+    *)
+        if [[ $cur == -* ]]; then
+            case $3-$4 in
+            report-show) words="--format --product --certs --json --help" ;;
+            report-verify) words="$trust --vek --certs --policy --nonce --format --product --cache --fetch --kds
+                --patience --json --ear --ear-evidence --help" ;;
+            policy-explain) words="--all --json --help" ;;
+            policy-init) words="--all --out --format --product --help" ;;
+            certs-fetch) words="--cache --kds --patience --product --chip-id --tcb --json --help" ;;
+            certs-verify) words="$trust --json --help" ;;
+            certs-import) words="--cache --json --help" ;;
+            certs-check) words="--cache --policy --within --at --json --prometheus --help" ;;
+            *) words="--json --help" ;;
+            esac
         fi
         ;;
     esac
