@@ -147,7 +147,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct packet_reader in;
     static struct gdb g;
-    struct vm vm;
+    static struct vm vm;
 
     if (size < 2)
         return 0;

@@ -19,7 +19,7 @@ bool sha384(uint8_t out[SHA384_BYTES], const void *bytes, size_t len) MUST_USE;
 
 /* A digest that is fed over time. */
 struct digest;
-struct digest *digest_new(enum digest_id id) MUST_USE; /* NULL: out of memory */
+struct digest *digest_new(enum digest_id id) MUST_USE;       /* NULL: out of memory */
 struct digest *digest_copy(const struct digest *d) MUST_USE; /* which goes on by itself */
 void digest_free(struct digest *d);
 void digest_feed(struct digest *d, const void *bytes, size_t len);

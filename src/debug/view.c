@@ -29,11 +29,12 @@ static uint64_t cbit_of(struct vm *vm)
  */
 
 /* Fields of the same name in both. */
+/* clang-format off */
 #define SAME(X)                                                                                    \
-    X(es)                                                                                          \
-    X(cs) X(ss) X(ds) X(fs) X(gs) X(gdtr) X(ldtr) X(idtr) X(tr) X(cpl) X(cr4) X(cr3) X(cr0) X(dr7) \
-        X(dr6) X(rflags) X(rip) X(star) X(lstar) X(cstar) X(sfmask) X(kernel_gs_base)              \
-            X(sysenter_cs) X(sysenter_esp) X(sysenter_eip) X(cr2) X(xcr0)
+    X(es) X(cs) X(ss) X(ds) X(fs) X(gs) X(gdtr) X(ldtr) X(idtr) X(tr) X(cpl) X(cr4) X(cr3) X(cr0)  \
+    X(dr7) X(dr6) X(rflags) X(rip) X(star) X(lstar) X(cstar) X(sfmask) X(kernel_gs_base)           \
+    X(sysenter_cs) X(sysenter_esp) X(sysenter_eip) X(cr2) X(xcr0)
+/* clang-format on */
 
 static uint64_t *gpr_of(struct vmsa *a, unsigned n)
 {

@@ -152,7 +152,6 @@ uint8_t *ghcb_scratch(struct ghcb_call *call, uint64_t len);
 void ghcb_changed(struct ghcb_call *call, const uint8_t *at, uint64_t len);
 
 /* ghcb.c */
-void exit_vmgexit(struct vcpu *v);
 /* The answer to an AP reset hold in the page at `gpa`. */
 void ghcb_answer_hold(struct vcpu *v, uint64_t gpa);
 uint64_t ghcb_features(const struct vm *vm);

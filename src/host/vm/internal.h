@@ -118,10 +118,10 @@ struct vcpu {
     bool started;       /* its launch VMSA has run */
     uint64_t next_vmsa; /* SNP: SPA of the one to start at the next INIT; 0: none */
     uint64_t xcr0, dr7;
-    unsigned vmpl; /* SNP: the level that runs ... */
+    unsigned vmpl;                        /* SNP: the level that runs ... */
     struct vcpu_level level[VCPU_LEVELS]; /* ... and those that do not */
-    bool yield; /* gave up the rest of its slice */
-    bool flush; /* the next VMRUN flushes its TLB */
+    bool yield;                           /* gave up the rest of its slice */
+    bool flush;                           /* the next VMRUN flushes its TLB */
     uint64_t mtrr_var[16], mtrr_fixed[11], mtrr_def_type;
     uint64_t misc_msr[16]; /* values of MSRs that only remember (msr.c) */
 };
