@@ -25,6 +25,7 @@
 #define PAGE_A UINT64_C(0x400000)
 #define PAGE_B UINT64_C(0x600000)
 #define PAGE_C UINT64_C(0x800000)
+#define IMAGE  UINT64_C(0x100000) /* where the victim's is linked */
 /* Pages that the guest shares on demand. */
 #define REQUEST  UINT64_C(0x301000)
 #define RESPONSE UINT64_C(0x302000)
@@ -502,10 +503,17 @@ static void vmpl3_reads(struct rig *r)
         ended(r);
 }
 
-static void vmpl3_adjusts(struct rig *r)
+/* VMPL1 has all rights to the victim's image and none to PAGE_A. */
+static void vmpl1_adjusts_itself(struct rig *r)
 {
-    start_second(r, 3);
-    code(r, tell(r, 1, VICTIM_ADJUST, PAGE_A, 1, 0xF03), PERMIT, "FAIL_PERMISSION");
+    start_second(r, 1);
+    code(r, tell(r, 1, VICTIM_ADJUST, IMAGE, 0, 0xF01), PERMIT, "FAIL_PERMISSION");
+}
+
+static void vmpl1_gives_what_it_lacks(struct rig *r)
+{
+    start_second(r, 1);
+    code(r, tell(r, 1, VICTIM_ADJUST, PAGE_A, 1, 0x102), PERMIT, "FAIL_PERMISSION");
 }
 
 static void vmpl3_validates(struct rig *r)
@@ -696,7 +704,8 @@ static const struct scenario {
     {"guest writes the VMSA that it runs on", SEV_SNP, writes_running_vmsa},
     {"RMPADJUST of the running VMSA", SEV_SNP, adjusts_running_vmsa},
     {"VMPL3 reads a page of VMPL0", SEV_SNP, vmpl3_reads},
-    {"RMPADJUST without rights", SEV_SNP, vmpl3_adjusts},
+    {"RMPADJUST of the own VMPL", SEV_SNP, vmpl1_adjusts_itself},
+    {"RMPADJUST of rights that VMPL1 lacks", SEV_SNP, vmpl1_gives_what_it_lacks},
     {"PVALIDATE at VMPL3", SEV_SNP, vmpl3_validates},
     {"stale report request", SEV_SNP, stale_request},
     {"ID block of another launch", SEV_SNP, wrong_digest},
