@@ -143,6 +143,7 @@ static enum status make_vm(struct session *s, unsigned n, struct error *err)
                             .id_block = g->id_block,
                             .id_auth = g->id_auth,
                             .certs = g->certs,
+                            .boot_stub = g->boot_stub,
                             .host_data = g->host_data_given ? g->host_data : NULL,
                             .vmpl = g->vmpl,
                             .request_rate = g->request_rate,

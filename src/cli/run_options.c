@@ -244,6 +244,11 @@ SETTER(id_auth)
     return set_string(&g->id_auth, value, err);
 }
 
+SETTER(boot_stub)
+{
+    return set_string(&g->boot_stub, value, err);
+}
+
 SETTER(certs)
 {
     return set_string(&g->certs, value, err);
@@ -429,6 +434,8 @@ static const struct option_row {
     {"id-auth", 0, "FILE", false, "SNP: its signature and keys", set_id_auth},
     {"host-data", 0, "HEX", false, "SNP: 32 bytes of the host's for reports", set_host_data},
     {"vmpl", 0, "N", false, "SNP: privilege level of the first processor, 0 to 3 (0)", set_vmpl},
+    {"boot-stub", 0, "FILE", false, "SNP: a program that validates memory and checks the kernel",
+     set_boot_stub},
     {"certs", 0, "FILE", false, "SNP: certificate table for extended guest requests", set_certs},
     {"guest-request-rate", 0, "N", false, "SNP: guest messages a second (as they come)",
      set_guest_request_rate},
@@ -513,9 +520,9 @@ static void guest_init(struct guest *g)
 
 void guest_free(struct guest *g)
 {
-    char *const strings[] = {g->name,    g->kernel,       g->initrd, g->append,  g->dh_cert,
-                             g->session, g->launch_image, g->qmp,    g->console, g->id_block,
-                             g->id_auth, g->certs,        g->gdb};
+    char *const strings[] = {g->name,    g->kernel,       g->initrd, g->append,   g->dh_cert,
+                             g->session, g->launch_image, g->qmp,    g->console,  g->id_block,
+                             g->id_auth, g->certs,        g->gdb,    g->boot_stub};
 
     for (size_t i = 0; i < COUNT(strings); i++)
         free(strings[i]);
@@ -534,10 +541,10 @@ static bool dup_string(char **s)
 
 enum status guest_copy(struct guest *to, const struct guest *from, struct error *err)
 {
-    char **const strings[] = {&to->name,    &to->kernel,   &to->initrd,       &to->append,
-                              &to->dh_cert, &to->session,  &to->launch_image, &to->qmp,
-                              &to->console, &to->id_block, &to->id_auth,      &to->certs,
-                              &to->gdb};
+    char **const strings[] = {&to->name,      &to->kernel,   &to->initrd,       &to->append,
+                              &to->dh_cert,   &to->session,  &to->launch_image, &to->qmp,
+                              &to->console,   &to->id_block, &to->id_auth,      &to->certs,
+                              &to->boot_stub, &to->gdb};
 
     *to = *from;
     for (size_t i = 0; i < COUNT(strings); i++)

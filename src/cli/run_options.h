@@ -18,7 +18,7 @@ enum tristate { UNSAID, NO, YES };
 /* A guest as described; strings are its own. */
 struct guest {
     char *name, *kernel, *initrd, *append, *dh_cert, *session, *launch_image, *qmp, *gdb, *console;
-    char *id_block, *id_auth, *certs;
+    char *id_block, *id_auth, *certs, *boot_stub;
     char *serial[VM_SERIALS]; /* as given: "stdio", "file:PATH", "none" */
     unsigned serials;
     enum sev_level sev;

@@ -263,6 +263,20 @@ def wrong_identity(lucca):
                   "not the one in --id-block" in done.stderr, f"it says: {done.stderr}")
 
 
+def stub_of(lucca):
+    return os.path.join(os.path.dirname(os.path.abspath(lucca)), "src", "guest", "stub")
+
+
+def careful(lucca):
+    """A guest that validates its memory itself."""
+    with tempfile.TemporaryDirectory(prefix="lucca-test-") as folder:
+        image = f"{folder}/image"
+        said = ask(lucca, folder, "6.12-cloud", ["--sev", "snp", "--chip", "turin", "--cpus", "2",
+                                                 "--boot-stub", stub_of(lucca), "--launch-image", image])
+        tap.equal(fields(said["report"])["measurement"], digest_of(image), "the digest in the report")
+        tap.check(os.path.getsize(image) < 1 << 20, "little is measured")
+
+
 REBOOT = """
 if [ -e /root/once ]; then echo "second start"; poweroff; fi
 seq 10 >/root/once
@@ -328,6 +342,8 @@ def main():
                   ("a wrong ID block is refused", lambda: wrong_identity(lucca)),
                   ("a reboot launches anew", lambda: reboot(lucca)),
                   ("guests of every kind on one host", lambda: together(lucca))]
+        if os.path.exists(stub_of(lucca)):
+            cases.append(("from a boot stub", lambda: careful(lucca)))
     tap.run(cases)
 
 

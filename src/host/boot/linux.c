@@ -152,6 +152,8 @@ static enum status place_initrd(struct boot_job *job, const struct linux_image *
                  req->initrd, (f.size + 0xFFFFF) >> 20);
     else
         s = boot_place(job, at, f.bytes, f.size, f.size, "initrd");
+    if (s == OK)
+        s = boot_hand(job, at, f.bytes, f.size);
     if (s == OK) {
         store32(params + RAMDISK_IMAGE, (uint32_t)at);
         store32(params + RAMDISK_SIZE, (uint32_t)f.size);
@@ -240,6 +242,7 @@ enum status boot_linux(struct boot_job *job, bool *claimed)
     start->long_mode = img.entry64;
     start->rip = base + (img.entry64 ? 0x200 : 0);
     if (boot_place(job, base, img.payload, img.payload_len, img.payload_len, "kernel") != OK ||
+        boot_hand(job, base, img.payload, img.payload_len) != OK ||
         place_initrd(job, &img, base, params) != OK || place_cmdline(job, &img, params) != OK ||
         place_params(job, base, params) != OK || boot_place_gdt(job) != OK)
         return job->err->code;

@@ -77,7 +77,9 @@ static enum status load(struct boot_job *job)
 
         s = formats[i](job, &claimed);
         if (s == OK && claimed)
-            return boot_fill(job, LEGACY_BASE, LEGACY_END, "legacy area");
+            s = boot_fill(job, LEGACY_BASE, LEGACY_END, "legacy area");
+        if (s == OK && claimed)
+            return boot_stub(job);
         if (s != OK)
             return s;
     }

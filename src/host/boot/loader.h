@@ -35,6 +35,7 @@ struct boot_request {
     uint64_t ram_high; /* ... and [4 GiB, ram_high); 4 GiB when there is none */
     uint64_t c_mask;   /* the C-bit as leaf page table entries carry it; 0 without SEV */
     bool snp;          /* SEV-SNP: with the pages and the blob that firmware would hand over */
+    const char *stub;  /* SEV-SNP: a program that validates memory and checks files; or NULL */
     bool park_aps;     /* SEV-ES: with what the other processors begin with */
 
     const struct boot_blob *blobs;
@@ -51,6 +52,7 @@ enum boot_page {
     BOOT_MEASURED,
     BOOT_CPUID,   /* SEV-SNP: the firmware checks the CPUID table that it holds */
     BOOT_SECRETS, /* SEV-SNP: the firmware fills it */
+    BOOT_SHARED,  /* SEV-SNP with a boot stub: not launched, the guest takes it over */
 };
 
 struct boot_region {

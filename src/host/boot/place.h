@@ -10,11 +10,20 @@ struct boot_file {
     size_t size;
 };
 
+/* A file that the boot stub takes over. */
+#define BOOT_HANDED 4
+struct boot_handed {
+    uint64_t gpa, len;
+    uint8_t sha256[32];
+};
+
 struct boot_job {
     const struct boot_request *req;
     struct boot_plan *plan;
     struct error *err;
     struct boot_file kernel;
+    struct boot_handed handed[BOOT_HANDED];
+    unsigned handed_count;
 };
 
 /* Reads a whole file of at most `max` bytes; `what` ("kernel", "initrd") is for the sentence. */
@@ -42,6 +51,10 @@ enum status boot_place_gdt(struct boot_job *job) MUST_USE;
 
 /* What guests with encrypted state find where there is no firmware (confidential.c). */
 enum status boot_confidential(struct boot_job *job) MUST_USE;
+
+/* With a boot stub (stub.c): notes a file that has been placed; puts the stub before the kernel. */
+enum status boot_hand(struct boot_job *job, uint64_t gpa, const void *bytes, uint64_t len) MUST_USE;
+enum status boot_stub(struct boot_job *job) MUST_USE;
 
 /* Each format: `*claimed` false (and OK) where the file is not of it. */
 typedef enum status boot_format(struct boot_job *job, bool *claimed);

@@ -48,10 +48,10 @@ static enum status check_owner(const struct vm_config *cfg, struct error *err)
     if (cfg->sev == SEV_OFF && cfg->launch_image)
         return fail(err, ERR_ARG, "--launch-image is for encrypted guests: no other is measured");
     if (!snp && (cfg->id_block || cfg->id_auth || cfg->host_data || cfg->certs || cfg->vmpl ||
-                 cfg->request_rate))
+                 cfg->request_rate || cfg->boot_stub))
         return fail(err, ERR_ARG,
-                    "--id-block, --id-auth, --host-data, --certs, --vmpl and "
-                    "--guest-request-rate are for --sev snp");
+                    "--id-block, --id-auth, --host-data, --certs, --vmpl, --boot-stub "
+                    "and --guest-request-rate are for --sev snp");
     if (!cfg->id_block != !cfg->id_auth)
         return fail(err, ERR_ARG, "--id-block and --id-auth go together");
     return OK;

@@ -242,9 +242,21 @@ static enum status each_page(struct vm *vm, const struct boot_plan *plan,
     return s;
 }
 
+/* With a boot stub: what the guest validates itself, and what it takes over first. */
+static bool is_left_to_the_guest(const struct vm *vm, const struct boot_region *r)
+{
+    return r ? r->page == BOOT_SHARED : vm->cfg.boot_stub != NULL;
+}
+
 static enum status launch_one(struct vm *vm, struct launch_image *image, uint64_t gpa, bool large,
                               const struct boot_region *r, struct error *err)
 {
+    if (is_left_to_the_guest(vm, r)) {
+        if (!r && !rmp_make_private(vm, gpa, large))
+            return fail(err, ERR_STATE, "the page at %" PRIx64 " cannot be assigned to the guest",
+                        gpa);
+        return OK;
+    }
     return launch_page(vm, gpa, large, type_of(r), err);
 }
 
@@ -252,6 +264,8 @@ static enum status launch_one(struct vm *vm, struct launch_image *image, uint64_
 static enum status describe_one(struct vm *vm, struct launch_image *image, uint64_t gpa, bool large,
                                 const struct boot_region *r, struct error *err)
 {
+    if (is_left_to_the_guest(vm, r))
+        return OK;
     return launch_image_add(image, page_names[type_of(r)], gpa, large ? LARGE_PAGE : PAGE,
                             r ? r->what : "memory", NULL, err);
 }

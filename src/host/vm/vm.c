@@ -150,6 +150,7 @@ static enum status place(struct vm *vm, struct boot_plan *plan, struct error *er
     if (vm->cfg.sev != SEV_OFF)
         req.c_mask = BIT(vm->host->chip->cbit);
     req.snp = vm->cfg.sev == SEV_SNP;
+    req.stub = vm->cfg.boot_stub;
     req.park_aps = vm->cfg.sev == SEV_ES && vm->cfg.vcpus > 1;
     s = acpi_build(&ac, BOOT_ACPI_BASE, &acpi, err);
     if (s != OK)

@@ -71,6 +71,8 @@ struct vm_config {
     unsigned vmpl;                  /* SEV-SNP: of the processors that the launch makes */
     unsigned request_rate;          /* SEV-SNP: guest messages a second; 0: as many as it likes */
     const char *kernel, *initrd, *append;
+    const char *boot_stub; /* SEV-SNP: a program that validates memory and starts the kernel; NULL:
+                            * all memory is launched */
     const struct drive_config *drives;
     size_t drive_count;
     const struct net_config *net; /* NULL: none */
@@ -158,7 +160,8 @@ bool vcpu_get_regs(struct vcpu *v, struct vcpu_regs *out);
 /* False, and nothing done: they are encrypted. XCR0 and what `xsave` holds are set too. */
 bool vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *regs);
 
-/* ---- a debugger (debug.c): src/debug has it, by the package's debug port ---------------------- */
+/* ---- a debugger (debug.c): src/debug has it, by the package's debug port ----------------------
+ */
 
 struct vm_debugger {
     /* After each run of a vCPU: shall the VM pause here? */
@@ -173,7 +176,8 @@ void vm_step(struct vm *vm, struct vcpu *v);
 unsigned vcpu_index(const struct vcpu *v);
 unsigned vcpu_core(const struct vcpu *v); /* its number in the package */
 struct vm *vcpu_vm(const struct vcpu *v);
-/* Where the state of a vCPU with encrypted registers lies, system-physical; 0: it is in the VMCB. */
+/* Where the state of a vCPU with encrypted registers lies, system-physical; 0: it is in the VMCB.
+ */
 uint64_t vcpu_vmsa(const struct vcpu *v);
 uint32_t vm_asid(const struct vm *vm);
 /* System-physical address of a page of the guest's RAM. */
