@@ -5,6 +5,7 @@
 #include "guest/victim/victim.h"
 #include "host/attack/attack.h"
 #include "host/vm/internal.h"
+#include "silicon/vmsa.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -532,10 +533,19 @@ static void writes_running_vmsa(struct rig *r)
     uint64_t answer;
 
     start_second(r, 0);
-    if (ask(r, 1, VICTIM_POKE, r->aim.vmsa + 0x378, 0xBAD, 0, &answer))
+    if (ask(r, 1, VICTIM_POKE, r->aim.vmsa + offsetof(struct vmsa, r8_r15[7]), 0xBAD, 0, &answer))
         came(r, "it does");
     else
         ended(r);
+}
+
+/* No processor runs on it then: it is a page of the guest's like others. */
+static void writes_vmsa_at_rest(struct rig *r)
+{
+    start_second(r, 0);
+    tell(r, 0, VICTIM_POKE, r->aim.vmsa + offsetof(struct vmsa, r8_r15[7]), 0xBAD, 0);
+    came(r, tell(r, 1, VICTIM_R15_IS, 0, 0, 0) == 0xBAD ? "guest runs with the forged register"
+                                                        : "registers unchanged");
 }
 
 static void adjusts_running_vmsa(struct rig *r)
@@ -702,6 +712,7 @@ static const struct scenario {
     {"host writes a VMSA that the guest made", SEV_SNP, host_writes_made_vmsa},
     {"host takes a VMSA back and puts an old one in", SEV_SNP, retakes_vmsa},
     {"guest writes the VMSA that it runs on", SEV_SNP, writes_running_vmsa},
+    {"another processor writes a VMSA between two runs", SEV_SNP, writes_vmsa_at_rest},
     {"RMPADJUST of the running VMSA", SEV_SNP, adjusts_running_vmsa},
     {"VMPL3 reads a page of VMPL0", SEV_SNP, vmpl3_reads},
     {"RMPADJUST of the own VMPL", SEV_SNP, vmpl1_adjusts_itself},
