@@ -30,6 +30,8 @@ MAY_INCLUDE = {
                         "silicon/vmsa.h", "silicon/chip.h", "silicon/dram/dram.h", "silicon/rmp/rmp.h"],
     # The honest rest of the hypervisor has nothing of its attacks.
     "src/host": ["base/", "host/boot/", "host/device/", "host/monitor/", "host/vm/"] + PINS,
+    # Digests of the files that a boot stub takes over.
+    "src/host/boot": ["base/", "host/boot/", "crypto/digest.h"],
     "src/host/attack": ["base/", "host/attack/", "host/vm/"] + PINS,
     # A guest's author stands inside the wall: the debug port is for nobody else.
     "src/debug": ["base/", "debug/", "host/vm/vm.h", "host/monitor/paging.h", "silicon/probe.h"] + PINS,

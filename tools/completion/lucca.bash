@@ -140,7 +140,7 @@ _lucca_run()
         words="--sev --chip --memory --cpus --kernel --initrd --append --drive --net --serial --console --qmp --gdb
             --device --policy --dh-cert-file --session-file --launch-image --paused --no-reboot --name
             --platform --host-memory --clock --dram --trace --trace-format --stats --config --id-block --id-auth
-            --host-data --vmpl --certs --guest-request-rate --rmp --help"
+            --host-data --vmpl --certs --guest-request-rate --rmp --boot-stub --help"
         [[ $cur == -* ]] || words=
         ;;
     esac
