@@ -12,6 +12,14 @@
 
 #define EMULATED "EMULATED: the root is not AMD's; nothing here is confidential"
 
+void error_print(const struct error *err)
+{
+    fputs("lucca: ", stderr);
+    for (const unsigned char *c = (const unsigned char *)err->text; *c; c++)
+        putc(*c < 0x20 || *c == 0x7F ? '?' : *c, stderr);
+    putc('\n', stderr);
+}
+
 /* ---- times --------------------------------------------------------------------------------------
  */
 

@@ -9,6 +9,10 @@
 #include "base/status.h"
 #include "lucca/attest.h"
 
+/* "lucca: ..." on standard error. The sentence may quote a foreign file: what could steer a
+ * terminal becomes '?'. */
+void error_print(const struct error *err);
+
 /* ---- times ---- */
 
 #define TIME_TEXT 24u

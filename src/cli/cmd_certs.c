@@ -400,7 +400,7 @@ int cmd_certs(int argc, char **argv)
              !help)
         status = verbs[v].run(&o, argc - 1 - rest, argv + 1 + rest, &err);
     if (err.code != OK)
-        fprintf(stderr, "lucca: %s\n", err.text);
+        error_print(&err);
     if (help)
         print_help();
     return help ? EXIT_OK : status;

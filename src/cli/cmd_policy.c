@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "cli/attest_text.h"
 #include "cli/cli.h"
 #include "cli/policy_file.h"
 #include "cli/report_file.h"
@@ -189,7 +190,7 @@ int cmd_policy(int argc, char **argv)
     else
         status = verbs[v].run(&o, verbs[v].words ? argv[1 + rest] : NULL, &err);
     if (err.code != OK)
-        fprintf(stderr, "lucca: %s\n", err.text);
+        error_print(&err);
     if (help)
         print_help();
     return help ? EXIT_OK : status;

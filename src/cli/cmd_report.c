@@ -234,7 +234,7 @@ int cmd_report(int argc, char **argv)
     else
         status = verbs[v].run(&o, verbs[v].words ? argv[1 + rest] : NULL, &err);
     if (err.code != OK)
-        fprintf(stderr, "lucca: %s\n", err.text);
+        error_print(&err);
     if (help)
         print_help();
     return help ? EXIT_OK : status;

@@ -28,12 +28,6 @@ struct run {
     struct attest_result result;
 };
 
-/* What is no verdict but explains one: a line of its own. */
-static void warn(const struct error *err)
-{
-    fprintf(stderr, "lucca: %s\n", err->text);
-}
-
 /* ---- the policy ---------------------------------------------------------------------------------
  */
 
@@ -145,7 +139,7 @@ static int gather_leaf(struct run *r, struct error *err)
                    w.vlek ? "" : ", or let --fetch ask AMD's key service");
     else if (fetch_vcek(&r->fetcher, &w, &r->store, r->bag, &why) == OK)
         return ATTEST_GOOD;
-    warn(&why);
+    error_print(&why);
     return ATTEST_GOOD;
 }
 
@@ -177,11 +171,11 @@ static void gather_crls(struct run *r)
         return;
     }
     if (store_find_crls(&r->store, leaf->product, vlek, leaf->emulated, lists, &why) != OK)
-        warn(&why);
+        error_print(&why);
     if (!take_crls(r, lists, false)) {
         if (r->o->fetch &&
             fetch_crl(&r->fetcher, leaf->product, vlek, &r->store, lists, &why) != OK)
-            warn(&why);
+            error_print(&why);
         (void)take_crls(r, lists, crl_required(r));
     }
     attest_certs_free(lists);

@@ -287,8 +287,8 @@ def evidence_that_lies_is_refused():
         change(lie["attestation_report"])
         said = sentence("report", "verify", write("lie.json", json.dumps(lie)))
         tap.check(f"attestation_report: {path}" in said or f"attestation_report.{path}" in said, said)
-    for text in "{", "{}", '{"report": 5}', '{"report": [1, 2]}', '{"attestation_report": []}', '{"a":1,"a":2}', "{\x00}":
-        sentence("report", "show", write("lie.json", text))
+    for text in "{", "{}", '{"report": 5}', '{"report": [1, 2]}', '{"attestation_report": []}', '{"a":1,"a":2}', "{\x00}", '{"\x1b[31m':
+        tap.check("\x1b" not in sentence("report", "show", write("lie.json", text)), "a file steers the terminal")
 
 
 def what_is_no_report_ends_in_a_sentence():
