@@ -102,7 +102,7 @@ def kernels():
             go([], os.urandom(1 << 20).replace(struct.pack("<I", 0x1BADB002), b"1234"))
             for cut in 0x1F1, 0x230, 4096, len(linux) // 2, whole - 16:
                 go([], linux[:cut])
-            for cut in 40, 0x60, len(elf) // 4:
+            for cut in 40, 0x60, len(elf) // 8:
                 go([], elf[:cut])
             demanding = struct.pack("<III", 0x1BADB002, 8, 2 ** 32 - 0x1BADB002 - 8)
             go(["multiboot"], multiboot[:header] + demanding + multiboot[header + 12:])
