@@ -161,7 +161,7 @@ class Chip:
     """A chip of the test's own, with its certificates."""
 
     def __init__(self, lucca, folder, chip):
-        self.chip, self.name, self.certs = chip, f"{folder}/{chip}", f"{folder}/{chip}-certs"
+        self.lucca, self.chip, self.name, self.certs = lucca, chip, f"{folder}/{chip}", f"{folder}/{chip}-certs"
         for args in ("create", chip, self.name), ("certs", self.name, "--out", self.certs):
             subprocess.run([lucca, "platform", *args], check=True, stdout=subprocess.DEVNULL)
 
@@ -187,6 +187,11 @@ class Chip:
                                *(f"{self.certs}/{name}.pem" for name in ("ark", "ask", "vcek"))],
                               check=False, capture_output=True, text=True)
         tap.equal(done.returncode, 0, f"verify_report.sh's opinion ({done.stderr.strip()})")
+        for leave, status in (["--trust-emulated"], 0), ([], 2):
+            done = subprocess.run([self.lucca, "report", "verify", *leave, "--certs", f"{self.certs}/certs.bin",
+                                   f"{folder}/report"], check=False, capture_output=True, text=True)
+            tap.equal(done.returncode, status, f"lucca report verify {leave} ({done.stdout[-300:]}{done.stderr})")
+            tap.check("EMULATED" in done.stdout, "it does not say that this is emulated")
 
 
 def ask(lucca, folder, kernel, options):
