@@ -301,6 +301,13 @@ static void read_inside(const struct dram *d, uint64_t frame, unsigned offset, d
         peek(d, frame, offset, key, to, len);
 }
 
+/* A whole frame that has these bytes already: zeros where nobody has written yet take no memory of
+ * the machine's, and a launch writes gigabytes of them. */
+static bool is_there(const struct dram *d, uint64_t frame, const void *from, size_t len)
+{
+    return len == FRAME_SIZE && memcmp(d->bytes + (frame << FRAME_SHIFT), from, len) == 0;
+}
+
 static void write_inside(struct dram *d, uint64_t frame, unsigned offset, dram_key key,
                          const void *from, size_t len)
 {
@@ -308,10 +315,10 @@ static void write_inside(struct dram *d, uint64_t frame, unsigned offset, dram_k
         hear(d, frame, FRAME_CACHED);
         retag(d, frame, key);
     }
-    if (d->seen_under[frame] == key)
-        memcpy(d->bytes + (frame << FRAME_SHIFT) + offset, from, len);
-    else
+    if (d->seen_under[frame] != key)
         patch(d, frame, offset, key, from, len);
+    else if (!is_there(d, frame, from, len))
+        memcpy(d->bytes + (frame << FRAME_SHIFT) + offset, from, len);
     hear(d, frame, FRAME_CODE);
 }
 
