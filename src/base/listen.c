@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -88,10 +90,16 @@ static enum status listen_port(const char *option, const char *where, struct lis
         memcpy(host, where, (size_t)(colon - where));
         host[colon - where] = 0;
     }
+    if (!*port || strspn(port, "0123456789") != strlen(port) || strlen(port) > 5 ||
+        atoi(port) > UINT16_MAX)
+        return fail(err, ERR_ARG,
+                    "%s tcp:%s: a port is 0 to 65535; write tcp:PORT or "
+                    "tcp:ADDRESS:PORT",
+                    option, where);
     why = getaddrinfo(host, port, &hints, &found);
-    if (why || !*port)
+    if (why)
         return fail(err, ERR_ARG, "%s tcp:%s: %s; write tcp:PORT or tcp:ADDRESS:PORT", option,
-                    where, why ? gai_strerror(why) : "no port");
+                    where, gai_strerror(why));
     l->fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (l->fd < 0 || setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
         bind(l->fd, found->ai_addr, found->ai_addrlen) < 0 || listen(l->fd, BACKLOG) < 0)

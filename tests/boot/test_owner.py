@@ -17,7 +17,7 @@ import guests
 import tap
 from machine import Machine
 
-LUCCA, PROBE = sys.argv[1], sys.argv[3]
+LUCCA, PROBE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[3])
 SECRET_AT = 0x800000
 SECRET = b"the disk's key is correct horse battery staple"
 TYPES = {"normal": 1, "vmsa": 2, "zero": 3, "unmeasured": 4, "secrets": 5, "cpuid": 6}
