@@ -181,7 +181,7 @@ def options():
         p.refused(["frobnicate", "help"], "frobnicate")
         for args, words in ((["create"], ["create"]), (["create", "siena", "./x"], ["siena"]),
                             (["show", "./nowhere"], ["nowhere"]), (["delete", "./nowhere"], ["nowhere"]),
-                            (["polish"], ["create, list, show or delete"])):
+                            (["polish"], ["create, list, show, certs or delete"])):
             p.refused(words, "platform", *args)
         subprocess.run([LUCCA, "platform", "create", "rome", p.path("chip")], check=True,
                        stdout=subprocess.DEVNULL)
