@@ -91,8 +91,10 @@ static enum status read_list(struct fleet *f, const char *list, struct error *er
     f->chips = calloc(CHIPS_MAX, sizeof(*f->chips));
     text = strndup((const char *)b.bytes, b.len);
     blob_free(&b);
-    if (!f->chips || !text)
-        s = fail(err, ERR_NOMEM, "no memory for a list of chips");
+    if (!f->chips || !text) {
+        free(text);
+        return fail(err, ERR_NOMEM, "no memory for a list of chips");
+    }
     at = text;
     while (s == OK && at && (line = strsep(&at, "\n"))) {
         number++;

@@ -178,7 +178,7 @@ static int fetch(const struct certs_verb *o, int count, char **words, struct err
     struct attest_certs *bag = attest_certs_new(NULL);
     int status = ATTEST_MISUSE;
     struct store store;
-    struct wanted w;
+    struct wanted w = {0};
     enum status s = bag ? store_open(&store, o->cache, err) : fail(err, ERR_NOMEM, "no memory");
 
     if (s == OK && !count && !o->chip_id && o->product == ATTEST_PRODUCT_UNKNOWN)
@@ -308,8 +308,8 @@ static int verify_bag(const struct certs_verb *o, const struct attest_trust *tru
 
 static int verify(const struct certs_verb *o, int count, char **words, struct error *err)
 {
-    struct attest_trust *trust;
-    struct attest_certs *bag;
+    struct attest_trust *trust = NULL;
+    struct attest_certs *bag = NULL;
     int status = ATTEST_MISUSE;
     enum status s = count ? trust_open(&o->trust, &trust, &bag, err)
                           : fail(err, ERR_ARG, "files of certificates are needed");

@@ -111,7 +111,8 @@ enum status write_whole(const char *path, const void *bytes, size_t len, unsigne
     bool ok = true;
     int fd;
 
-    if (snprintf(part, sizeof(part), "%s.part", path) >= (int)sizeof(part))
+    /* Its own name: two that write the same certificate do not meet in one file. */
+    if (snprintf(part, sizeof(part), "%s.%ld.part", path, (long)getpid()) >= (int)sizeof(part))
         return fail(err, ERR_ARG, "'%.40s...': the path is too long", path);
     fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
     if (fd < 0)
