@@ -104,8 +104,8 @@ struct call {
 
 /* Is it in DRAM? Nothing else can be read or written by the secure processor. */
 bool asp_reaches(const struct asp *a, uint64_t spa, uint64_t len);
-/* May the legacy commands write there? Under the reverse map table what they answer goes to pages of
- * the firmware, and guests without SNP have pages that are assigned to nobody. */
+/* May the legacy commands write there? Under the reverse map table what they answer goes to pages
+ * of the firmware, and guests without SNP have pages that are assigned to nobody. */
 enum sev_status asp_check_output(const struct asp *a, uint64_t spa, uint64_t len) MUST_USE;
 enum sev_status asp_check_guest_memory(const struct asp *a, uint64_t spa, uint64_t len) MUST_USE;
 /* Of addresses that asp_reaches: as the host sees them. */
