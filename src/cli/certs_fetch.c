@@ -200,8 +200,14 @@ static enum status fetch_vcek_of(struct fetcher *f, const struct wanted *w, enum
     if (s == OK && !fits(got, w, p))
         s = fail(err, ERR_FORMAT, "%s: what came is no VCEK of this chip and TCB",
                  f->url ? f->url : KDS_URL);
-    if (s == OK)
-        s = keep(got, "", store, bag, err);
+    /* The leaf is kept last: whoever finds it in the store finds its chain there too. Without one
+     * it is still worth keeping, as AMD's own chains are built in. */
+    if (s == OK) {
+        enum status chain = fetch_chain(f, p, false, store, bag, err);
+
+        s = keep(got, "", store, bag, chain == OK ? err : NULL);
+        s = s == OK ? chain : s;
+    }
     attest_certs_free(got);
     return s;
 }
@@ -221,9 +227,7 @@ enum status fetch_vcek(struct fetcher *f, const struct wanted *w, const struct s
         long http;
 
         s = fetch_vcek_of(f, w, products[i], store, bag, &http, err);
-        if (s == OK)
-            return fetch_chain(f, products[i], false, store, bag, err);
-        if (http < 400 || http > 404) /* the next product only where this one is not known */
+        if (s == OK || http < 400 || http > 404) /* the next only where this one is not known */
             break;
     }
     return s;
