@@ -189,7 +189,7 @@ class Chip:
         tap.equal(done.returncode, 0, f"verify_report.sh's opinion ({done.stderr.strip()})")
         for leave, status in (["--trust-emulated"], 0), ([], 2):
             done = subprocess.run([self.lucca, "report", "verify", *leave, "--certs", f"{self.certs}/certs.bin",
-                                   f"{folder}/report"], check=False, capture_output=True, text=True)
+                                   "--cache", f"{folder}/cache", f"{folder}/report"], check=False, capture_output=True, text=True)
             tap.equal(done.returncode, status, f"lucca report verify {leave} ({done.stdout[-300:]}{done.stderr})")
             tap.check("EMULATED" in done.stdout, "it does not say that this is emulated")
 
