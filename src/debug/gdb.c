@@ -24,38 +24,14 @@ static struct soc *soc_of(struct gdb *g)
 /* ---- out ---- */
 static void flush(struct gdb *g)
 {
-    size_t sent = 0;
-
-    while (sent < g->queued) {
-        ssize_t n = send(g->client, g->queue + sent, g->queued - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno != EAGAIN)
-            g->gone = true;
-        if (n <= 0)
-            break;
-        sent += (size_t)n;
-    }
-    g->queued -= sent;
-    memmove(g->queue, g->queue + sent, g->queued);
+    if (!sendq_flush(&g->queue, g->client))
+        g->gone = true;
 }
 
 static void put(struct gdb *g, const char *bytes, size_t n)
 {
-    if (g->queued + n > g->room) {
-        size_t room = MAX(g->queued + n, 2 * g->room);
-        char *more = room > QUEUE_MAX ? NULL : realloc(g->queue, room);
-
-        if (!more) {
-            g->gone = true;
-            return;
-        }
-        g->queue = more;
-        g->room = room;
-    }
-    memcpy(g->queue + g->queued, bytes, n);
-    g->queued += n;
+    if (!sendq_put(&g->queue, bytes, n, QUEUE_MAX))
+        g->gone = true;
 }
 
 void gdb_send(struct gdb *g, const char *data, size_t len)
@@ -149,7 +125,7 @@ static void close_client(struct gdb *g)
     board_unwatch(g->board, g->client);
     close(g->client);
     g->client = -1;
-    g->queued = 0;
+    g->queue.len = 0;
     g->gone = g->no_ack = g->running = false;
     g->in = (struct packet_reader){0};
     let_go(g);
@@ -183,7 +159,7 @@ static void attend(struct gdb *g)
 {
     flush(g);
     if (!g->gone)
-        watch(g, g->client, (short)(POLLIN | (g->queued ? POLLOUT : 0)), on_client);
+        watch(g, g->client, (short)(POLLIN | (g->queue.len ? POLLOUT : 0)), on_client);
     if (g->gone)
         close_client(g);
 }
@@ -257,6 +233,6 @@ void gdb_free(struct gdb *g)
     if (g->listener.fd >= 0)
         board_unwatch(g->board, g->listener.fd);
     listener_close(&g->listener);
-    free(g->queue);
+    sendq_free(&g->queue);
     free(g);
 }

@@ -3,6 +3,7 @@
 #define LUCCA_DEBUG_INTERNAL_H
 
 #include "base/listen.h"
+#include "base/sendq.h"
 #include "debug/gdb.h"
 #include "silicon/probe.h"
 
@@ -30,10 +31,9 @@ struct packet_reader {
 
 enum packet_event packet_take(struct packet_reader *r, uint8_t byte);
 
-/* An answer as it is written. What does not fit is cut, and `full` says so. */
+/* An answer as it is written: what does not fit is cut. */
 struct reply {
     size_t len;
-    bool full;
     char data[GDB_PACKET];
 };
 void reply_text(struct reply *r, const char *text);
@@ -82,8 +82,7 @@ struct gdb {
     int client; /* -1: none */
     bool no_ack, gone;
     struct packet_reader in;
-    char *queue; /* to be sent */
-    size_t queued, room;
+    struct sendq queue;
     char last[2 * GDB_PACKET + 8]; /* the last packet, for a NAK */
     size_t last_len;
 

@@ -120,10 +120,7 @@ static const char digits[] = "0123456789abcdef";
 
 void reply_bytes(struct reply *r, const void *bytes, size_t n)
 {
-    if (n > sizeof(r->data) - r->len) {
-        r->full = true;
-        n = sizeof(r->data) - r->len;
-    }
+    n = MIN(n, sizeof(r->data) - r->len);
     memcpy(r->data + r->len, bytes, n);
     r->len += n;
 }

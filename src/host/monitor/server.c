@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/listen.h"
 #include "base/log.h"
+#include "base/sendq.h"
 #include "host/monitor/internal.h"
 
 #define READ_BYTES   4096u
@@ -25,8 +26,7 @@ struct qmp_server {
     struct listener listener;
     int client; /* -1: none */
     struct qmp_session session;
-    char *queue;
-    size_t queued, room;
+    struct sendq queue;
     char unread[READ_BYTES]; /* what a waiting session has not looked at */
     size_t unread_len;
     bool dropped; /* to be closed when nobody is in the middle of it */
@@ -54,7 +54,7 @@ static void close_client(struct qmp_server *s)
     board_unwatch(s->board, s->client);
     close(s->client);
     s->client = -1;
-    s->queued = s->unread_len = 0;
+    s->queue.len = s->unread_len = 0;
     s->dropped = false;
     qmp_session_end(&s->session);
     watch_listener(s, true);
@@ -63,51 +63,21 @@ static void close_client(struct qmp_server *s)
 /* What the socket takes now. */
 static void flush(struct qmp_server *s)
 {
-    size_t sent = 0;
-
-    while (sent < s->queued) {
-        ssize_t n = send(s->client, s->queue + sent, s->queued - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno != EAGAIN)
-            s->dropped = true;
-        if (n <= 0)
-            break;
-        sent += (size_t)n;
-    }
-    s->queued -= sent;
-    memmove(s->queue, s->queue + sent, s->queued);
+    if (!sendq_flush(&s->queue, s->client))
+        s->dropped = true;
 }
 
 static void emit(void *ctx, const char *text, size_t len)
 {
     struct qmp_server *s = ctx;
 
-    if (s->client < 0 || s->dropped)
-        return;
-    if (len > QUEUE_MAX - s->queued) {
+    if (s->client >= 0 && !s->dropped && !sendq_put(&s->queue, text, len, QUEUE_MAX))
         s->dropped = true;
-        return;
-    }
-    if (s->queued + len > s->room) {
-        size_t room = MAX(s->queued + len, 2 * s->room);
-        char *more = realloc(s->queue, room);
-
-        if (!more) {
-            s->dropped = true;
-            return;
-        }
-        s->queue = more;
-        s->room = room;
-    }
-    memcpy(s->queue + s->queued, text, len);
-    s->queued += len;
 }
 
 static bool wants_input(const struct qmp_server *s)
 {
-    return !s->session.waiting && s->queued < QUEUE_FULL;
+    return !s->session.waiting && s->queue.len < QUEUE_FULL;
 }
 
 /* Bytes that were kept while the session waited come first. */
@@ -150,7 +120,7 @@ static void on_client(void *ctx, short revents)
 static void watch_client(struct qmp_server *s)
 {
     short events =
-        (short)((wants_input(s) && !s->unread_len ? POLLIN : 0) | (s->queued ? POLLOUT : 0));
+        (short)((wants_input(s) && !s->unread_len ? POLLIN : 0) | (s->queue.len ? POLLOUT : 0));
     struct error err;
 
     if (board_watch(s->board, s->client, events, on_client, s, &err) != OK) {
@@ -226,7 +196,7 @@ enum status server_new(struct monitor *m, const char *where, struct qmp_server *
 
 static void say_goodbye(struct qmp_server *s)
 {
-    for (int left = GOODBYE_MS; s->client >= 0 && s->queued && !s->dropped && left > 0;
+    for (int left = GOODBYE_MS; s->client >= 0 && s->queue.len && !s->dropped && left > 0;
          left -= GOODBYE_STEP) {
         struct pollfd p = {.fd = s->client, .events = POLLOUT};
 
@@ -244,6 +214,6 @@ void server_free(struct qmp_server *s)
     if (s->listener.fd >= 0)
         board_unwatch(s->board, s->listener.fd);
     listener_close(&s->listener);
-    free(s->queue);
+    sendq_free(&s->queue);
     free(s);
 }
