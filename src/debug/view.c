@@ -44,21 +44,12 @@ static uint64_t *gpr_of(struct vmsa *a, unsigned n)
     return n < 8 ? low[n] : &a->r8_r15[n - 8];
 }
 
-/* One bit for each register that is not empty, of two in the full tag word (APM1 6.2.4). */
-static uint8_t abridged(uint16_t full)
-{
-    uint8_t tags = 0;
-
-    for (unsigned i = 0; i < 8; i++)
-        tags |= (uint8_t)(((full >> (2 * i) & 3) != 3) << i);
-    return tags;
-}
-
+/* Tags are a bit for each register in both. */
 static void fpu_from_vmsa(const struct vmsa *a, uint8_t *x)
 {
     store16(x, a->x87_fcw);
     store16(x + 2, a->x87_fsw);
-    x[4] = abridged(a->x87_ftw);
+    x[4] = (uint8_t)a->x87_ftw;
     store16(x + 6, a->x87_fop);
     store64(x + 8, a->x87_rip);
     store64(x + 16, a->x87_dp);
@@ -76,6 +67,7 @@ static void fpu_to_vmsa(const uint8_t *x, struct vmsa *a)
 {
     a->x87_fcw = load16(x);
     a->x87_fsw = load16(x + 2);
+    a->x87_ftw = x[4];
     a->mxcsr = load32(x + 24);
     for (unsigned i = 0; i < 8; i++) {
         memcpy(a->x87_regs + 8 * i, x + 32 + 16 * i, 8);

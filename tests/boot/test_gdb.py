@@ -126,6 +126,10 @@ def registers_and_memory(gdb):
     tap.equal(gdb.ask("P8=" + (0x1122334455667788).to_bytes(8, "little").hex()), "OK", "a register set")
     tap.equal(gdb.register(8), 0x1122334455667788, "R8")
     tap.equal(gdb.ask("P8=" + r8.to_bytes(8, "little").hex()), "OK", "and set back")
+    tags = gdb.register(34)
+    tap.equal(gdb.ask("P22=81000000"), "OK", "tags set")
+    tap.equal(gdb.register(34), 0x81, "FTAG")
+    tap.equal(gdb.ask("P22=" + tags.to_bytes(4, "little").hex()), "OK", "and set back")
     sp = gdb.register(7) - 64
     tap.equal(gdb.ask(f"M{sp:x},4:01020304"), "OK", "memory written")
     tap.equal(gdb.ask(f"m{sp:x},4"), "01020304", "memory")

@@ -1,4 +1,6 @@
 /* What a debugger asks of the hypervisor: single steps, registers, where things lie. */
+#include <string.h>
+
 #include "base/bytes.h"
 #include "host/vm/internal.h"
 
@@ -54,6 +56,16 @@ bool vm_gpa_to_spa(const struct vm *vm, uint64_t gpa, uint64_t *spa)
     return ram_to_spa(vm, gpa, spa);
 }
 
+/* All of the image counts, also what was in its initial state when it was saved (XSTATE_BV). */
+static void set_fpu(struct vcpu *v, const uint8_t image[CPU_XSAVE_BYTES])
+{
+    uint8_t all[CPU_XSAVE_BYTES];
+
+    memcpy(all, image, sizeof(all));
+    store64(all + 512, 7); /* x87, SSE, AVX */
+    cpu_xrstor(v->core, all);
+}
+
 bool vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r)
 {
     struct vmcb_save *s = &v->vmcb.save;
@@ -89,7 +101,7 @@ bool vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *r)
     s->sysenter_eip = r->sysenter_eip;
     for (unsigned i = 0; i < 16; i++)
         vcpu_set_gpr(v, i, r->gpr[i]);
-    cpu_xrstor(v->core, r->xsave);
+    set_fpu(v, r->xsave);
     (void)!soc_write(v->vm->host->soc, v->vmcb_spa, &v->vmcb, sizeof(v->vmcb));
     cpu_vmload(v->core, v->vmcb_spa);
     v->flush = true;

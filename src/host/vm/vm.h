@@ -157,7 +157,7 @@ struct vcpu_regs {
 /* False, and zeros: they are encrypted (SEV-ES, SEV-SNP). */
 bool vcpu_get_regs(struct vcpu *v, struct vcpu_regs *out);
 
-/* False, and nothing done: they are encrypted. XCR0 and what `xsave` holds are set too. */
+/* False, and nothing done: they are encrypted. `xsave` is set as a whole; XCR0 stays. */
 bool vcpu_set_regs(struct vcpu *v, const struct vcpu_regs *regs);
 
 /* ---- a debugger (debug.c): src/debug has it, by the package's debug port ----------------------
